@@ -1,0 +1,142 @@
+"""What the engine answers to an edge: plain values, nothing of HTTP in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pouch.spec import container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerView:
+    """One container as `inspect` and `ps` need it."""
+
+    id: str
+    name: str
+    created: str
+    """RFC 3339, UTC."""
+    config: container.ContainerConfig
+    state: container.State
+    image_id: str
+    image_name: str
+    """The reference as the client gave it."""
+    argv: tuple[str, ...]
+    """Entrypoint + command, after the image's defaults: the app."""
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    env: tuple[str, ...]
+    working_dir: str
+    user: str
+    labels: dict[str, str]
+    """The image's labels with the client's over them."""
+    stop_signal: str
+    log_path: str
+    hostname_path: str
+    hosts_path: str
+    resolv_conf_path: str
+    runtime: str
+    exec_ids: tuple[str, ...] = ()
+    gateway: str = ""
+    prefix_length: int = 0
+    graph: dict[str, str] = field(default_factory=dict)
+    """Overlay directories: LowerDir, UpperDir, WorkDir, MergedDir."""
+    user_namespace_base: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageView:
+    """One image as `images` and `inspect` need it. Sizes in bytes, created RFC 3339."""
+
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    created: str
+    size: int
+    architecture: str
+    os: str
+    config: dict[str, object]
+    """The `config` member of the OCI image configuration as it is."""
+    layers: tuple[str, ...]
+    """diff-ids, bottom first."""
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecView:
+    """One exec process."""
+
+    id: str
+    container_id: str
+    config: container.ExecConfig
+    running: bool
+    exit_code: int | None
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """What of a log is wanted. since/until: nanoseconds since 1970, 0 for open; tail: lines, -1 for all."""
+
+    stdout: bool = True
+    stderr: bool = True
+    follow: bool = False
+    since: int = 0
+    until: int = 0
+    tail: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A piece of output. stream: 1 stdout, 2 stderr. `time`: RFC 3339 with nanoseconds. `data` ends in a newline only if the app wrote one."""
+
+    stream: int
+    time: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """How a container ended; `error` is non-empty where the wait itself failed."""
+
+    exit_code: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TopView:
+    """`ps` of a container: titles, then rows of as many fields."""
+
+    titles: tuple[str, ...]
+    processes: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of a long job, as Docker's JSON progress stream has it. Bytes; total 0 when unknown."""
+
+    status: str
+    id: str = ""
+    current: int = 0
+    total: int = 0
+
+
+class Stdio(Protocol):
+    """A live connection to a process's streams. With a terminal everything is stream 1."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """The next piece (1 stdout, 2 stderr), or None when the process's output ended."""
+
+    async def write(self, data: bytes) -> None:
+        """Send to the process's stdin; waits while it does not read. Ignored after the process ended."""
+
+    async def write_eof(self) -> None:
+        """Close the process's stdin."""
+
+    async def close(self) -> None:
+        """Detach. Never stops the process."""
+
+
+LogStream = AsyncIterator[LogRecord]
+ProgressStream = AsyncIterator[Progress]

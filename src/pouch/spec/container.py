@@ -1,0 +1,218 @@
+"""What a client asked of a container (config) and what became of it (state), as frozen values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Status(enum.StrEnum):
+    """Docker's container states."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+class Boot(enum.StrEnum):
+    """How far the init of a rich container has come; NONE for plain ones and stopped ones."""
+
+    NONE = ""
+    STARTING = "starting"
+    RUNNING = "running"
+    DEGRADED = "degraded"
+    STOPPING = "stopping"
+
+
+class RichMode(enum.StrEnum):
+    """Which init is wanted. AUTO takes systemd, else /sbin/init, else dumb-init, by what the image has."""
+
+    AUTO = "auto"
+    SYSTEMD = "systemd"
+    SBIN_INIT = "sbin-init"
+    DUMB_INIT = "dumb-init"
+
+
+class AppExit(enum.StrEnum):
+    """What the machine does when the app ends."""
+
+    STOP = "stop"
+    KEEP = "keep"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RichConfig:
+    """The client's wishes for rich mode."""
+
+    mode: RichMode = RichMode.AUTO
+    init_script: str = ""
+    """`PATH ARGS`, split as a shell would; run inside the container before init at each start."""
+    app_exit: AppExit = AppExit.STOP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ulimit:
+    """One resource limit; -1 is unlimited. Name without RLIMIT_, lower case (`nofile`)."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A host device node given to the container."""
+
+    path_on_host: str
+    path_in_container: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One mount the client asked for. kind: bind or tmpfs."""
+
+    kind: str
+    source: str
+    target: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+    options: tuple[str, ...] = ()
+    """Further mount options (tmpfs: size=..., mode=...)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """Docker's restart policy: `no`, `always`, `unless-stopped`, `on-failure` with a count (0: without end)."""
+
+    name: str = "no"
+    maximum_retry_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits. 0 means none; memory in bytes, cpu quota and period in microseconds, nano_cpus in 1e-9 cpus."""
+
+    memory: int = 0
+    memory_swap: int = 0
+    memory_reservation: int = 0
+    nano_cpus: int = 0
+    cpu_shares: int = 0
+    cpu_quota: int = 0
+    cpu_period: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    blkio_weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """What the host gives the container."""
+
+    mounts: tuple[Mount, ...] = ()
+    resources: Resources = Resources()
+    network_mode: str = "bridge"
+    """bridge, none, host."""
+    restart_policy: RestartPolicy = RestartPolicy()
+    auto_remove: bool = False
+    readonly_rootfs: bool = False
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    security_opt: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    shm_size: int = 0
+    init: bool = False
+    pid_mode: str = ""
+    """empty (own) or host; the same for ipc, uts, cgroupns."""
+    ipc_mode: str = ""
+    uts_mode: str = ""
+    userns_mode: str = ""
+    """empty: the mode's default (rich: own, plain: host); `host`; `private`."""
+    cgroupns_mode: str = ""
+    cgroup_parent: str = ""
+    oom_score_adj: int = 0
+    runtime: str = ""
+    group_add: tuple[str, ...] = ()
+    log_driver: str = "json-file"
+    log_options: dict[str, str] = field(default_factory=dict)
+    prestart_hooks: tuple[str, ...] = ()
+    """Commands run by `/bin/sh -c` on the host, state JSON on stdin."""
+    poststop_hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerConfig:
+    """Everything a client may ask at create. None means: as the image says."""
+
+    image: str
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    user: str | None = None
+    working_dir: str | None = None
+    umask: int = 0o022
+    hostname: str = ""
+    domainname: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    stop_signal: str | None = None
+    stop_timeout: int | None = None
+    rich: RichConfig | None = None
+    host: HostConfig = HostConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What became of a container. Times are RFC 3339 UTC with nanoseconds, "" when never."""
+
+    status: Status = Status.CREATED
+    boot: Boot = Boot.NONE
+    init: str = ""
+    """The init system that was found: systemd, sysvinit, busybox, dumb-init; "" for plain ones."""
+    pid: int = 0
+    monitor_pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_at: str = ""
+    finished_at: str = ""
+    restart_count: int = 0
+    app_exit_code: int | None = None
+    """The app's own code, also where the machine went on (`keep`)."""
+    ip_address: str = ""
+    mac_address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecConfig:
+    """One exec process as the client asked for it."""
+
+    cmd: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    tty: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = True
+    attach_stderr: bool = True
+    privileged: bool = False
+    detach_keys: str = ""
