@@ -1,0 +1,1 @@
+"""Edges: protocols of the outside translated to the engine and back. They translate, never decide; each on its own."""

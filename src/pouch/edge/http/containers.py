@@ -1,0 +1,243 @@
+"""`/containers`."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import time
+from collections.abc import AsyncIterator
+
+from pouch.edge.http import errors as http_errors
+from pouch.edge.http import filters, hijack, message, present, streams, times, translate
+from pouch.edge.http.message import NO_CONTENT, Answer, Hijack, Reply, Request, Route, Stream
+from pouch.edge.http.schema import container as schema
+from pouch.edge.http.schema import decode
+from pouch.engine import facade as engine
+from pouch.engine import views
+from pouch.spec import errors
+
+_CONDITIONS = ("not-running", "next-exit", "removed")
+_ARM_SECONDS = 0.05
+
+
+def routes(facade: engine.Facade) -> tuple[Route, ...]:
+    """The noun's routes."""
+    noun = Containers(facade.containers)
+    one = "/containers/{name}"
+    return (
+        Route("GET", "/containers/json", noun.list),
+        Route("POST", "/containers/create", noun.create, changes=True),
+        Route("GET", f"{one}/json", noun.inspect),
+        Route("POST", f"{one}/start", noun.start, changes=True),
+        Route("POST", f"{one}/stop", noun.stop, changes=True),
+        Route("POST", f"{one}/restart", noun.restart, changes=True),
+        Route("POST", f"{one}/kill", noun.kill, changes=True),
+        Route("POST", f"{one}/pause", noun.pause, changes=True),
+        Route("POST", f"{one}/unpause", noun.unpause, changes=True),
+        Route("POST", f"{one}/rename", noun.rename, changes=True),
+        Route("POST", f"{one}/resize", noun.resize, changes=True),
+        Route("DELETE", one, noun.remove, changes=True),
+        Route("POST", f"{one}/wait", noun.wait),
+        Route("GET", f"{one}/top", noun.top),
+        Route("GET", f"{one}/tree", noun.tree),
+        Route("GET", f"{one}/changes", noun.changes),
+        Route("GET", f"{one}/logs", noun.logs),
+        Route("POST", f"{one}/attach", noun.attach),
+    )
+
+
+class Containers:
+    """The handlers."""
+
+    def __init__(self, containers: engine.ContainersFacade) -> None:
+        self._containers = containers
+
+    async def create(self, request: Request) -> Answer:
+        """Decode, translate, create."""
+        document = decode.decode(await request.read(), schema.Create)
+        config, ignored = translate.container_config(document)
+        id_, warnings = await self._containers.create(config, request.text("name").removeprefix("/"))
+        return message.reply({"Id": id_, "Warnings": [*warnings, *ignored]}, 201)
+
+    async def list(self, request: Request) -> Answer:
+        """`docker ps`. Filters of what stopped containers have look at all of them."""
+        wanted = filters.parse(request.text("filters"), filters.CONTAINERS)
+        limit = max(request.number("limit", 0), 0)
+        if not wanted:
+            found = await self._containers.list(all=request.flag("all"), limit=limit)
+        else:
+            everything = limit > 0 or not wanted.keys().isdisjoint(("status", "exited", "before", "since"))
+            found = await self._filtered(wanted, everything=everything or request.flag("all"))
+        now = time.time()
+        return message.reply([present.summary(view, now) for view in (found[:limit] if limit else found)])
+
+    async def _filtered(self, wanted: filters.Filters, *, everything: bool) -> builtins.list[views.ContainerView]:
+        tests = filters.container_predicates(wanted)
+        for ref in wanted.get("before", ()):
+            created = (await self._containers.get(ref)).created
+            tests.append(lambda view, than=created: view.created < than)  # type: ignore[misc]
+        for ref in wanted.get("since", ()):
+            created = (await self._containers.get(ref)).created
+            tests.append(lambda view, than=created: view.created > than)  # type: ignore[misc]
+        found = await self._containers.list(all=everything, limit=0)
+        return [view for view in found if all(test(view) for test in tests)]
+
+    async def inspect(self, request: Request) -> Answer:
+        """`docker inspect`."""
+        return message.reply(present.inspect(await self._containers.get(request.name)))
+
+    async def start(self, request: Request) -> Answer:
+        """`docker start`."""
+        await self._containers.start(request.name)
+        return NO_CONTENT
+
+    async def stop(self, request: Request) -> Answer:
+        """`docker stop`."""
+        await self._containers.stop(request.name, _timeout(request))
+        return NO_CONTENT
+
+    async def restart(self, request: Request) -> Answer:
+        """`docker restart`."""
+        await self._containers.restart(request.name, _timeout(request))
+        return NO_CONTENT
+
+    async def kill(self, request: Request) -> Answer:
+        """`docker kill`."""
+        await self._containers.kill(request.name, request.text("signal", "SIGKILL"))
+        return NO_CONTENT
+
+    async def pause(self, request: Request) -> Answer:
+        """`docker pause`."""
+        await self._containers.pause(request.name)
+        return NO_CONTENT
+
+    async def unpause(self, request: Request) -> Answer:
+        """`docker unpause`."""
+        await self._containers.unpause(request.name)
+        return NO_CONTENT
+
+    async def rename(self, request: Request) -> Answer:
+        """`docker rename`."""
+        new = request.text("name").removeprefix("/")
+        if not new:
+            raise errors.InvalidInput("Neither old nor new names may be empty")
+        await self._containers.rename(request.name, new)
+        return NO_CONTENT
+
+    async def resize(self, request: Request) -> Answer:
+        """Set the terminal's size."""
+        await self._containers.resize(request.name, *size(request))
+        return Reply(200)
+
+    async def remove(self, request: Request) -> Answer:
+        """`docker rm`."""
+        await self._containers.remove(request.name, force=request.flag("force"), volumes=request.flag("v"))
+        return NO_CONTENT
+
+    async def wait(self, request: Request) -> Answer:
+        """The head goes out once no end can be missed: `docker run` starts the container when it sees it."""
+        condition = request.text("condition", "not-running")
+        if condition not in _CONDITIONS:
+            raise errors.InvalidInput(f'invalid condition: "{condition}"', hint="one of " + ", ".join(_CONDITIONS))
+        armed = asyncio.Event()
+        waiting = asyncio.create_task(self._containers.wait(request.name, condition, armed), name="wait")
+        arming = asyncio.create_task(armed.wait(), name="wait armed")
+        try:
+            limit = None if condition == "next-exit" else _ARM_SECONDS  # the others miss nothing when they begin late
+            await asyncio.wait((waiting, arming), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            waiting.cancel()
+            raise
+        finally:
+            arming.cancel()
+        if waiting.done():
+            waiting.result()  # an error that comes at once still has its status code
+        return Stream(message.JSON, _wait_pieces(waiting))
+
+    async def top(self, request: Request) -> Answer:
+        """`docker top`."""
+        top = await self._containers.top(request.name, request.text("ps_args", "-ef"))
+        return message.reply({"Titles": top.titles, "Processes": top.processes})
+
+    async def tree(self, request: Request) -> Answer:
+        """The processes of a container with what they belong to."""
+        return message.reply(await self._containers.tree(request.name))
+
+    async def changes(self, request: Request) -> Answer:
+        """`docker diff`."""
+        changed = await self._containers.changes(request.name)
+        return message.reply([{"Path": path, "Kind": kind} for kind, path in changed])
+
+    async def logs(self, request: Request) -> Answer:
+        """`docker logs`."""
+        query = views.LogQuery(
+            stdout=request.flag("stdout"),
+            stderr=request.flag("stderr"),
+            follow=request.flag("follow"),
+            since=times.nanoseconds("since", request.text("since")),
+            until=times.nanoseconds("until", request.text("until")),
+            tail=_tail(request.text("tail", "all")),
+        )
+        if not (query.stdout or query.stderr):
+            raise errors.InvalidInput("Bad parameters: you must choose at least one stream")
+        tty = (await self._containers.get(request.name)).config.tty
+        records = await self._containers.logs(request.name, query)
+        multiplexed = not tty and request.version >= (1, 42)
+        pieces = streams.log_pieces(records, tty=tty, timestamps=request.flag("timestamps"))
+        return Stream(message.MULTIPLEXED_STREAM if multiplexed else message.RAW_STREAM, pieces)
+
+    async def attach(self, request: Request) -> Answer:
+        """`docker attach`, and the streams of `docker run`."""
+        keys = hijack.parse_detach_keys(request.text("detachKeys"))
+        view = await self._containers.get(request.name)
+        config = view.config
+        stdout, stderr = request.flag("stdout"), request.flag("stderr")
+        # Attached first, so that nothing falls between the log and the stream.
+        stdio = await self._containers.attach(view.id) if request.flag("stream") else None
+        prelude: AsyncIterator[bytes] | None = None
+        try:
+            if request.flag("logs"):
+                query = views.LogQuery(stdout=stdout, stderr=stderr)
+                records = await self._containers.logs(view.id, query)
+                prelude = streams.log_pieces(records, tty=config.tty, timestamps=False)
+        except BaseException:
+            if stdio is not None:
+                await stdio.close()
+            raise
+        return Hijack(
+            stdio=stdio,
+            tty=config.tty,
+            stdin=request.flag("stdin") and config.open_stdin,
+            stdout=stdout,
+            stderr=stderr,
+            eof_closes_stdin=config.stdin_once,
+            detach_keys=keys,
+            prelude=prelude,
+        )
+
+
+async def _wait_pieces(waiting: asyncio.Task[views.WaitResult]) -> AsyncIterator[bytes]:
+    """The end of a container; an error that comes late stands in the document."""
+    try:
+        result = await waiting
+        document: dict[str, object] = {"StatusCode": result.exit_code}
+        if result.error:
+            document["Error"] = {"Message": result.error}
+    except Exception as error:  # noqa: BLE001 - the status is sent already
+        document = {"StatusCode": 125, "Error": {"Message": http_errors.sentence(error)}}
+    finally:
+        waiting.cancel()
+    yield message.encode(document)
+
+
+def _timeout(request: Request) -> int | None:
+    return request.number("t", 0) if request.text("t") else None
+
+
+def _tail(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
+
+
+def size(request: Request) -> tuple[int, int]:
+    """`h` and `w` of a query."""
+    return request.number("h", 0), request.number("w", 0)

@@ -1,0 +1,121 @@
+"""The `filters` of a query: JSON, `{"label": ["a=b"]}` or, of old, `{"label": {"a=b": true}}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from pouch.engine import views
+from pouch.spec import errors
+
+Filters = dict[str, list[str]]
+Predicate = Callable[[views.ContainerView], bool]
+
+_NewOrOld = msgspec.json.Decoder(dict[str, list[str] | dict[str, bool]])
+_STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+
+
+def parse(text: str, known: frozenset[str]) -> Filters:
+    """The filters with their values. Raises InvalidInput for one that is not known."""
+    if not text:
+        return {}
+    try:
+        decoded = _NewOrOld.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise errors.InvalidInput(f"invalid filters: {error}") from None
+    found = {
+        key: [name for name, wanted in value.items() if wanted] if isinstance(value, dict) else value
+        for key, value in decoded.items()
+    }
+    for key in found:
+        if key not in known:
+            raise errors.InvalidInput(f"invalid filter '{key}'", hint="known filters: " + ", ".join(sorted(known)))
+    return {key: values for key, values in found.items() if values}
+
+
+def has_labels(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
+    """Whether all of `key` or `key=value` are there."""
+    for text in wanted:
+        key, equals, value = text.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+CONTAINERS = frozenset(
+    ("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "volume", "health", "is-task")
+)
+
+
+def container_predicates(filters: Filters) -> list[Predicate]:
+    """One test per filter; before and since are the caller's, they need the other container."""
+    tests: list[Predicate] = []
+    if wanted := filters.get("id"):
+        prefixes = tuple(wanted)
+        tests.append(lambda view: view.id.startswith(prefixes))
+    if wanted := filters.get("name"):
+        tests.append(_by_name(wanted))
+    if wanted := filters.get("label"):
+        labels = wanted
+        tests.append(lambda view: has_labels(view.labels, labels))
+    if wanted := filters.get("status"):
+        tests.append(_by_status(wanted))
+    if wanted := filters.get("exited"):
+        tests.append(_by_exit_code(wanted))
+    if wanted := filters.get("ancestor"):
+        tests.append(_by_image(wanted))
+    if wanted := filters.get("network"):
+        networks = frozenset(wanted)
+        tests.append(lambda view: view.config.host.network_mode in networks)
+    if wanted := filters.get("volume"):
+        volumes = frozenset(wanted)
+        tests.append(lambda view: any(one.target in volumes or one.source in volumes for one in view.config.host.mounts))
+    if (wanted := filters.get("health")) and "none" not in wanted:
+        tests.append(lambda view: False)
+    if (wanted := filters.get("is-task")) and "true" in wanted:
+        tests.append(lambda view: False)
+    return tests
+
+
+def _by_name(wanted: Sequence[str]) -> Predicate:
+    """Docker takes regular expressions, and lets them match with and without the leading slash."""
+    try:
+        patterns = [re.compile(one) for one in wanted]
+    except re.error as error:
+        raise errors.InvalidInput(f"invalid filter 'name': {error}") from None
+    return lambda view: any(one.search(view.name) or one.search("/" + view.name) for one in patterns)
+
+
+def _by_status(wanted: Sequence[str]) -> Predicate:
+    for status in wanted:
+        if status not in _STATUSES:
+            raise errors.InvalidInput(f"invalid filter 'status={status}'", hint="one of " + ", ".join(_STATUSES))
+    statuses = frozenset(wanted)
+    return lambda view: view.state.status.value in statuses
+
+
+def _by_exit_code(wanted: Sequence[str]) -> Predicate:
+    try:
+        codes = frozenset(int(code) for code in wanted)
+    except ValueError:
+        raise errors.InvalidInput(f"invalid filter 'exited={','.join(wanted)}'", hint="an exit code") from None
+    return lambda view: (
+        view.state.status.value == "exited" and bool(view.state.finished_at) and view.state.exit_code in codes
+    )
+
+
+def _by_image(wanted: Sequence[str]) -> Predicate:
+    """By reference, with or without `:latest`, or by id."""
+    names = frozenset(wanted) | {f"{name}:latest" for name in wanted}
+    prefixes = tuple(name.removeprefix("sha256:") for name in wanted if _hexadecimal(name.removeprefix("sha256:")))
+    return lambda view: (
+        view.image_name in names
+        or f"{view.image_name}:latest" in names
+        or (bool(prefixes) and view.image_id.removeprefix("sha256:").startswith(prefixes))
+    )
+
+
+def _hexadecimal(text: str) -> bool:
+    return len(text) >= 4 and all(digit in "0123456789abcdef" for digit in text)

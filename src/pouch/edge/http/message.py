@@ -1,0 +1,161 @@
+"""What a handler takes (Request) and gives (Reply, Stream, Hijack): values, no sockets in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib import parse
+
+import msgspec
+
+from pouch.engine import views
+from pouch.spec import errors
+
+JSON = "application/json"
+RAW_STREAM = "application/vnd.docker.raw-stream"
+MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
+BODY_LIMIT = 4 << 20
+"""Bytes of a request body that is read whole; archives are read in pieces."""
+
+_encoder = msgspec.json.Encoder()
+_FALSE = frozenset(("", "0", "no", "false", "none"))
+
+
+class HttpError(Exception):
+    """A failure of the protocol itself, which no class of spec.errors means (404 of a path, 405, 413)."""
+
+    def __init__(self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+class Body(Protocol):
+    """The request's body, as the connection brings it."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Piece by piece; raises Unavailable if the client goes away before its end."""
+
+
+class NoBody:
+    """A body without anything in it."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Nothing."""
+        nothing: tuple[bytes, ...] = ()
+        for piece in nothing:
+            yield piece
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, its path already without the version prefix. headers: lower-case names."""
+
+    method: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    version: tuple[int, int] = (1, 43)
+    name: str = ""
+    """What stands in the path for the template's parameter, decoded."""
+    body: Body = field(default_factory=NoBody)
+
+    async def read(self, limit: int = BODY_LIMIT) -> bytes:
+        """The whole body. HttpError 413 when it is longer than `limit` bytes."""
+        whole = bytearray()
+        async for piece in self.body.chunks():
+            whole += piece
+            if len(whole) > limit:
+                raise HttpError(413, f"request body too large: more than {limit} bytes")
+        return bytes(whole)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """A boolean of the query, by Docker's rule: everything but empty, 0, no, false and none is true."""
+        value = self.query.get(key)
+        return default if value is None else value.strip().lower() not in _FALSE
+
+    def number(self, key: str, default: int) -> int:
+        """An integer of the query. Raises InvalidInput."""
+        value = self.query.get(key, "")
+        if not value:
+            return default
+        try:
+            return int(value)
+        except ValueError:
+            raise errors.InvalidInput(f"invalid value for {key}: {value!r} is not a number") from None
+
+    def text(self, key: str, default: str = "") -> str:
+        """A text of the query; an empty one counts as missing."""
+        return self.query.get(key) or default
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer piece by piece; the head goes out at once. must_finish: goes on, unseen, when the client goes away."""
+
+    content_type: str
+    pieces: AsyncIterator[bytes]
+    must_finish: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hijack:
+    """The connection becomes a raw stream to a process. Without stdio only the prelude is sent."""
+
+    stdio: views.Stdio | None
+    tty: bool
+    stdin: bool = True
+    stdout: bool = True
+    stderr: bool = True
+    eof_closes_stdin: bool = True
+    detach_keys: bytes = b"\x10\x11"
+    prelude: AsyncIterator[bytes] | None = None
+    """What is sent before, framed already (the log, for attach with `logs=1`)."""
+
+
+Answer = Reply | Stream | Hijack
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`/first/{name}/last`, `/first/{name}` or a fixed path. changes: run to its end whatever the client does."""
+
+    method: str
+    template: str
+    handler: Handler
+    changes: bool = False
+
+
+def encode(value: object) -> bytes:
+    """JSON with a newline, as Docker ends each document."""
+    return _encoder.encode(value) + b"\n"
+
+
+def reply(value: object, status: int = 200) -> Reply:
+    """A JSON answer."""
+    return Reply(status, encode(value))
+
+
+NO_CONTENT = Reply(204)
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The first value of each key, as Docker takes it."""
+    found: dict[str, str] = {}
+    if query:
+        for key, value in parse.parse_qsl(query, keep_blank_values=True):
+            found.setdefault(key, value)
+    return found

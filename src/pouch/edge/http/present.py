@@ -1,0 +1,281 @@
+"""Containers as Docker's documents: a line of the list, and inspect (API 1.43) with Pouch's members."""
+
+from __future__ import annotations
+
+from pouch.edge.http import mounts, times
+from pouch.engine import views
+from pouch.spec import container
+
+Document = dict[str, object]
+
+
+def summary(view: views.ContainerView, now: float) -> Document:
+    """One line of `GET /containers/json`."""
+    config, state = view.config, view.state
+    host = config.host
+    return {
+        "Id": view.id,
+        "Names": ["/" + view.name],
+        "Image": view.image_name,
+        "ImageID": view.image_id,
+        "Command": " ".join(_quoted(word) for word in view.argv),
+        "Created": int(times.seconds(view.created)),
+        "Ports": [],
+        "Labels": view.labels,
+        "State": state.status.value,
+        "Status": status_text(state, now),
+        "HostConfig": {"NetworkMode": host.network_mode},
+        "NetworkSettings": {"Networks": networks(view)},
+        "Mounts": mounts.points(host) if host.mounts else [],
+        "Rich": config.rich is not None,
+        "RichMode": config.rich.mode.value if config.rich else "",
+        "Boot": state.boot.value,
+    }
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if " " in word else word
+
+
+def status_text(state: container.State, now: float) -> str:
+    """`Up 3 minutes`, `Exited (0) 2 hours ago`."""
+    match state.status:
+        case container.Status.RUNNING:
+            return "Up " + times.ago(state.started_at, now)
+        case container.Status.PAUSED:
+            return f"Up {times.ago(state.started_at, now)} (Paused)"
+        case container.Status.RESTARTING:
+            return f"Restarting ({state.exit_code}) {times.ago(state.finished_at, now)} ago"
+        case container.Status.CREATED:
+            return "Created"
+        case container.Status.REMOVING:
+            return "Removal In Progress"
+        case container.Status.DEAD:
+            return "Dead"
+        case _:
+            return f"Exited ({state.exit_code}) {times.ago(state.finished_at, now)} ago"
+
+
+def networks(view: views.ContainerView) -> Document:
+    """NetworkSettings.Networks."""
+    mode = view.config.host.network_mode
+    return {
+        mode: {
+            "IPAMConfig": None,
+            "Links": None,
+            "Aliases": None,
+            "NetworkID": "",
+            "EndpointID": "",
+            "Gateway": view.gateway,
+            "IPAddress": view.state.ip_address,
+            "IPPrefixLen": view.prefix_length,
+            "IPv6Gateway": "",
+            "GlobalIPv6Address": "",
+            "GlobalIPv6PrefixLen": 0,
+            "MacAddress": view.state.mac_address,
+            "DriverOpts": None,
+        }
+    }
+
+
+def inspect(view: views.ContainerView) -> Document:
+    """`GET /containers/{id}/json`."""
+    return {
+        "Id": view.id,
+        "Created": view.created,
+        "Path": view.argv[0] if view.argv else "",
+        "Args": list(view.argv[1:]),
+        "State": _state(view.state),
+        "Image": view.image_id,
+        "ResolvConfPath": view.resolv_conf_path,
+        "HostnamePath": view.hostname_path,
+        "HostsPath": view.hosts_path,
+        "LogPath": view.log_path,
+        "Name": "/" + view.name,
+        "RestartCount": view.state.restart_count,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": list(view.exec_ids) or None,
+        "HostConfig": _host_config(view),
+        "GraphDriver": {"Name": "overlay2", "Data": view.graph},
+        "Mounts": mounts.points(view.config.host),
+        "Config": _config(view),
+        "NetworkSettings": _network_settings(view),
+        "Rich": view.config.rich is not None,
+        "RichMode": view.config.rich.mode.value if view.config.rich else "",
+        "Boot": view.state.boot.value,
+        "UserNamespaceBase": view.user_namespace_base,
+    }
+
+
+def _state(state: container.State) -> Document:
+    status = state.status
+    return {
+        "Status": status.value,
+        "Running": status in (container.Status.RUNNING, container.Status.PAUSED, container.Status.RESTARTING),
+        "Paused": status is container.Status.PAUSED,
+        "Restarting": status is container.Status.RESTARTING,
+        "OOMKilled": state.oom_killed,
+        "Dead": status is container.Status.DEAD,
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": state.started_at or times.ZERO,
+        "FinishedAt": state.finished_at or times.ZERO,
+        "Boot": state.boot.value,
+        "Init": state.init,
+        "AppExitCode": state.app_exit_code,
+    }
+
+
+def _config(view: views.ContainerView) -> Document:
+    config = view.config
+    document: Document = {
+        "Hostname": config.hostname or view.id[:12],
+        "Domainname": config.domainname,
+        "User": view.user,
+        "AttachStdin": config.attach_stdin,
+        "AttachStdout": config.attach_stdout,
+        "AttachStderr": config.attach_stderr,
+        "Tty": config.tty,
+        "OpenStdin": config.open_stdin,
+        "StdinOnce": config.stdin_once,
+        "Env": list(view.env),
+        "Cmd": list(view.cmd) or None,
+        "Image": view.image_name,
+        "Volumes": None,
+        "WorkingDir": view.working_dir,
+        "Entrypoint": list(view.entrypoint) or None,
+        "OnBuild": None,
+        "Labels": view.labels,
+        "StopSignal": view.stop_signal,
+        "Rich": config.rich is not None,
+        "RichMode": config.rich.mode.value if config.rich else "",
+        "InitScript": config.rich.init_script if config.rich else "",
+        "AppExit": config.rich.app_exit.value if config.rich else "",
+        "Umask": f"{config.umask:04o}",
+        "PrestartHooks": list(config.host.prestart_hooks),
+        "PoststopHooks": list(config.host.poststop_hooks),
+    }
+    if config.stop_timeout is not None:
+        document["StopTimeout"] = config.stop_timeout
+    return document
+
+
+def _host_config(view: views.ContainerView) -> Document:
+    host = view.config.host
+    return {
+        "Binds": mounts.binds(host) or None,
+        "ContainerIDFile": "",
+        "LogConfig": {"Type": host.log_driver, "Config": host.log_options},
+        "NetworkMode": host.network_mode,
+        "PortBindings": {},
+        "RestartPolicy": {
+            "Name": host.restart_policy.name,
+            "MaximumRetryCount": host.restart_policy.maximum_retry_count,
+        },
+        "AutoRemove": host.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": None,
+        "ConsoleSize": [0, 0],
+        "Annotations": view.config.annotations,
+        "CapAdd": list(host.cap_add) or None,
+        "CapDrop": list(host.cap_drop) or None,
+        "CgroupnsMode": host.cgroupns_mode,
+        "Dns": list(host.dns),
+        "DnsOptions": list(host.dns_options),
+        "DnsSearch": list(host.dns_search),
+        "ExtraHosts": list(host.extra_hosts) or None,
+        "GroupAdd": list(host.group_add) or None,
+        "IpcMode": host.ipc_mode,
+        "Cgroup": "",
+        "Links": None,
+        "OomScoreAdj": host.oom_score_adj,
+        "PidMode": host.pid_mode,
+        "Privileged": host.privileged,
+        "PublishAllPorts": False,
+        "ReadonlyRootfs": host.readonly_rootfs,
+        "SecurityOpt": list(host.security_opt) or None,
+        "Tmpfs": mounts.tmpfs(host),
+        "UTSMode": host.uts_mode,
+        "UsernsMode": host.userns_mode,
+        "ShmSize": host.shm_size,
+        "Sysctls": host.sysctls,
+        "Runtime": view.runtime,
+        "Init": host.init,
+        "Isolation": "",
+        "CgroupParent": host.cgroup_parent,
+        **_resources(host),
+        "MaskedPaths": None,
+        "ReadonlyPaths": None,
+        "PrestartHooks": list(host.prestart_hooks),
+        "PoststopHooks": list(host.poststop_hooks),
+    }
+
+
+def _resources(host: container.HostConfig) -> Document:
+    resources = host.resources
+    return {
+        "CpuShares": resources.cpu_shares,
+        "Memory": resources.memory,
+        "NanoCpus": resources.nano_cpus,
+        "BlkioWeight": resources.blkio_weight,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [],
+        "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [],
+        "BlkioDeviceWriteIOps": [],
+        "CpuPeriod": resources.cpu_period,
+        "CpuQuota": resources.cpu_quota,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": resources.cpuset_cpus,
+        "CpusetMems": resources.cpuset_mems,
+        "Devices": [
+            {
+                "PathOnHost": device.path_on_host,
+                "PathInContainer": device.path_in_container,
+                "CgroupPermissions": device.permissions,
+            }
+            for device in host.devices
+        ],
+        "DeviceCgroupRules": None,
+        "DeviceRequests": None,
+        "MemoryReservation": resources.memory_reservation,
+        "MemorySwap": resources.memory_swap,
+        "MemorySwappiness": None,
+        "OomKillDisable": False,
+        "PidsLimit": resources.pids_limit or None,
+        "Ulimits": [{"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in host.ulimits],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+    }
+
+
+def _network_settings(view: views.ContainerView) -> Document:
+    on_bridge = view.config.host.network_mode == "bridge"
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": {},
+        "SandboxKey": f"/proc/{view.state.pid}/ns/net" if view.state.pid else "",
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": "",
+        "Gateway": view.gateway if on_bridge else "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": view.state.ip_address if on_bridge else "",
+        "IPPrefixLen": view.prefix_length if on_bridge else 0,
+        "IPv6Gateway": "",
+        "MacAddress": view.state.mac_address if on_bridge else "",
+        "Networks": networks(view),
+    }

@@ -1,0 +1,173 @@
+"""`POST /containers/create` (API 1.43) with Pouch's extensions."""
+# Attributes have the wire's names: what is decoded is read off one to one against Docker's documentation.
+# ruff: noqa: N815
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class RestartPolicy(Struct):
+    """HostConfig.RestartPolicy."""
+
+    Name: str = ""
+    MaximumRetryCount: int = 0
+
+
+class Ulimit(Struct):
+    """HostConfig.Ulimits[]."""
+
+    Name: str
+    Soft: int
+    Hard: int
+
+
+class Device(Struct):
+    """HostConfig.Devices[]."""
+
+    PathOnHost: str
+    PathInContainer: str = ""
+    CgroupPermissions: str = "rwm"
+
+
+class LogConfig(Struct):
+    """HostConfig.LogConfig."""
+
+    Type: str = ""
+    Config: dict[str, str] = field(default_factory=dict)
+
+
+class BindOptions(Struct):
+    """HostConfig.Mounts[].BindOptions."""
+
+    Propagation: str = ""
+    NonRecursive: bool = False
+    CreateMountpoint: bool = False
+
+
+class TmpfsOptions(Struct):
+    """HostConfig.Mounts[].TmpfsOptions. Mode is a number (0o1777 as 1023)."""
+
+    SizeBytes: int = 0
+    Mode: int = 0
+
+
+class Mount(Struct):
+    """HostConfig.Mounts[]."""
+
+    Type: str = ""
+    Source: str = ""
+    Target: str = ""
+    ReadOnly: bool = False
+    BindOptions: BindOptions = field(default_factory=BindOptions)
+    TmpfsOptions: TmpfsOptions = field(default_factory=TmpfsOptions)
+
+
+class PortBinding(Struct):
+    """HostConfig.PortBindings{}[]."""
+
+    HostIp: str = ""
+    HostPort: str = ""
+
+
+class HostConfig(Struct):
+    """HostConfig. What stands here and is not translated is named in a warning, see `translate`."""
+
+    Binds: list[str] = field(default_factory=list)
+    Mounts: list[Mount] = field(default_factory=list)
+    Tmpfs: dict[str, str] = field(default_factory=dict)
+    VolumesFrom: list[str] = field(default_factory=list)
+    VolumeDriver: str = ""
+    Links: list[str] = field(default_factory=list)
+    PortBindings: dict[str, list[PortBinding] | dict[str, Any]] = field(default_factory=dict)
+    PublishAllPorts: bool = False
+    NetworkMode: str = ""
+    RestartPolicy: RestartPolicy = field(default_factory=RestartPolicy)
+    LogConfig: LogConfig = field(default_factory=LogConfig)
+    AutoRemove: bool = False
+    ReadonlyRootfs: bool = False
+    Privileged: bool = False
+    CapAdd: list[str] | str = field(default_factory=list)
+    CapDrop: list[str] | str = field(default_factory=list)
+    Ulimits: list[Ulimit] = field(default_factory=list)
+    Sysctls: dict[str, str] = field(default_factory=dict)
+    SecurityOpt: list[str] = field(default_factory=list)
+    Devices: list[Device] = field(default_factory=list)
+    DeviceRequests: list[dict[str, Any]] = field(default_factory=list)
+    DeviceCgroupRules: list[str] = field(default_factory=list)
+    Dns: list[str] = field(default_factory=list)
+    DnsSearch: list[str] = field(default_factory=list)
+    DnsOptions: list[str] = field(default_factory=list)
+    ExtraHosts: list[str] = field(default_factory=list)
+    GroupAdd: list[str] = field(default_factory=list)
+    ShmSize: int = 0
+    Init: bool = False
+    PidMode: str = ""
+    IpcMode: str = ""
+    UTSMode: str = ""
+    UsernsMode: str = ""
+    CgroupnsMode: str = ""
+    CgroupParent: str = ""
+    Runtime: str = ""
+    OomScoreAdj: int = 0
+    OomKillDisable: bool = False
+    Memory: int = 0
+    MemorySwap: int = 0
+    MemoryReservation: int = 0
+    MemorySwappiness: int = -1
+    NanoCpus: int = 0
+    CpuShares: int = 0
+    CpuQuota: int = 0
+    CpuPeriod: int = 0
+    CpusetCpus: str = ""
+    CpusetMems: str = ""
+    PidsLimit: int = 0
+    BlkioWeight: int = 0
+    BlkioWeightDevice: list[dict[str, Any]] = field(default_factory=list)
+    BlkioDeviceReadBps: list[dict[str, Any]] = field(default_factory=list)
+    BlkioDeviceWriteBps: list[dict[str, Any]] = field(default_factory=list)
+    BlkioDeviceReadIOps: list[dict[str, Any]] = field(default_factory=list)
+    BlkioDeviceWriteIOps: list[dict[str, Any]] = field(default_factory=list)
+    StorageOpt: dict[str, str] = field(default_factory=dict)
+    Annotations: dict[str, str] = field(default_factory=dict)
+    PrestartHooks: list[str] = field(default_factory=list)
+    PoststopHooks: list[str] = field(default_factory=list)
+
+
+class Create(Struct):
+    """The whole document. Cmd and Entrypoint: null as the image says, a text is a list of one."""
+
+    Image: str = ""
+    Entrypoint: list[str] | str | None = None
+    Cmd: list[str] | str | None = None
+    Env: list[str] = field(default_factory=list)
+    User: str = ""
+    WorkingDir: str = ""
+    Hostname: str = ""
+    Domainname: str = ""
+    Labels: dict[str, str] = field(default_factory=dict)
+    Tty: bool = False
+    OpenStdin: bool = False
+    StdinOnce: bool = False
+    AttachStdin: bool = False
+    AttachStdout: bool = False
+    AttachStderr: bool = False
+    StopSignal: str = ""
+    StopTimeout: int | None = None
+    Volumes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ExposedPorts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    NetworkDisabled: bool = False
+    MacAddress: str = ""
+    Healthcheck: dict[str, Any] = field(default_factory=dict)
+    NetworkingConfig: dict[str, Any] = field(default_factory=dict)
+    HostConfig: HostConfig = field(default_factory=HostConfig)
+    Rich: bool = False
+    RichMode: str = ""
+    InitScript: str = ""
+    AppExit: str = ""
+    Umask: int | str = 0o022
+    PrestartHooks: list[str] = field(default_factory=list)
+    PoststopHooks: list[str] = field(default_factory=list)
+    Annotations: dict[str, str] = field(default_factory=dict)

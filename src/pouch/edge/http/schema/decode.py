@@ -1,0 +1,38 @@
+"""From bytes to a struct, as Docker's server reads JSON: null means absent; an error names the JSON path."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from pouch.spec import errors
+
+T = TypeVar("T")
+
+_decoder = msgspec.json.Decoder()
+_KEYS_MATTER = frozenset(("Volumes", "PortBindings", "ExposedPorts"))
+"""Maps in which a null value still says something by its key."""
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """The document as `kind`. Raises InvalidInput. An empty body is an empty document."""
+    try:
+        document = _decoder.decode(body) if body.strip() else {}
+        return msgspec.convert(_without_nulls(document), kind)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise errors.InvalidInput(f"invalid request body: {error}") from None
+    except UnicodeDecodeError:
+        raise errors.InvalidInput("invalid request body: JSON is malformed: not UTF-8") from None
+    except RecursionError:
+        raise errors.InvalidInput("invalid request body: nested too deeply") from None
+
+
+def _without_nulls(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        if key in _KEYS_MATTER:
+            return {name: {} if item is None else item for name, item in value.items()}
+        return {name: _without_nulls(item, name) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value

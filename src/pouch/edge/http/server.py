@@ -1,0 +1,93 @@
+"""The listener, and the end of everything when the daemon stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+from pouch.edge.http import connection, containers, events, execs, images, message, router, system
+from pouch.engine import facade as engine
+
+log = logging.getLogger(__name__)
+_BACKLOG = 1024
+_CUT_SECONDS = 1.0
+
+
+def routes(facade: engine.Facade) -> list[message.Route]:
+    """All routes, noun by noun."""
+    return [
+        *containers.routes(facade),
+        *execs.routes(facade),
+        *images.routes(facade),
+        *system.routes(facade),
+        *events.routes(facade),
+    ]
+
+
+class Server:
+    """Serves one listening socket."""
+
+    def __init__(self, facade: engine.Facade, version: str) -> None:
+        self._routes = router.Router(routes(facade))
+        self._common = connection.common_headers(f"Pouch/{version} (linux)")
+        self._connections: dict[asyncio.Task[None], connection.Connection] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Begin to accept. The socket is bound already, and its file is the caller's."""
+        start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
+        self._listener = await start(self._accept, sock=sock, backlog=_BACKLOG)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or self._closing:
+            writer.close()
+            return
+        client = connection.Connection(self._routes, self._common, reader, writer, self._spawn)
+        self._connections[task] = client
+        try:
+            await client.run()
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            self._connections.pop(task, None)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def close(self, grace_seconds: float) -> None:
+        """Stop accepting, end idle connections and streams at once, give changes under way `grace_seconds`."""
+        self._closing = True
+        if self._listener is not None:
+            self._listener.close()
+        for task, client in tuple(self._connections.items()):
+            client.last = True
+            if client.idle or client.streaming:
+                task.cancel()
+        busy = {*self._connections, *self._background}
+        if busy:
+            await asyncio.wait(busy, timeout=grace_seconds)
+        for task in tuple(self._connections):
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(tuple(self._connections), timeout=_CUT_SECONDS)
+        if self._background:
+            log.warning("%d changes were still under way after %s s", len(self._background), grace_seconds)
+
+
+async def serve(facade: engine.Facade, sock: socket.socket, *, version: str) -> Server:
+    """Serve the API on a bound stream socket until `close`. `version` is the product's."""
+    server = Server(facade, version)
+    await server.listen(sock)
+    return server

@@ -1,0 +1,77 @@
+"""`/_ping`, `/version`, `/info`, `/doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pouch.edge.http import message, router
+from pouch.edge.http.message import Answer, Reply, Request, Route
+from pouch.engine import facade as engine
+
+_PING = Reply(
+    200,
+    b"OK",
+    "text/plain; charset=utf-8",
+    (
+        ("Builder-Version", "1"),
+        ("Swarm", "inactive"),
+        ("Cache-Control", "no-cache, no-store, must-revalidate"),
+        ("Pragma", "no-cache"),
+    ),
+)
+
+
+def routes(facade: engine.Facade) -> tuple[Route, ...]:
+    """The noun's routes."""
+    noun = System(facade.system)
+    return (
+        Route("GET", "/_ping", noun.ping),
+        Route("HEAD", "/_ping", noun.ping),
+        Route("GET", "/version", noun.version),
+        Route("GET", "/info", noun.info),
+        Route("GET", "/doctor", noun.look),
+        Route("POST", "/doctor", noun.doctor, changes=True),
+    )
+
+
+class System:
+    """The handlers."""
+
+    def __init__(self, system: engine.SystemFacade) -> None:
+        self._system = system
+
+    async def ping(self, request: Request) -> Answer:
+        """Whether the daemon answers, and which API it speaks."""
+        return _PING
+
+    async def version(self, request: Request) -> Answer:
+        """`docker version`."""
+        minimum = ".".join(map(str, router.MINIMUM))
+        known = {"ApiVersion": router.API_VERSION, "MinAPIVersion": minimum}
+        return message.reply({**known, **await self._system.version()})
+
+    async def info(self, request: Request) -> Answer:
+        """`docker info`."""
+        return message.reply(await self._system.info())
+
+    async def look(self, request: Request) -> Answer:
+        """What `doctor` finds; changes nothing."""
+        return message.reply(_findings(await self._system.doctor(False)))
+
+    async def doctor(self, request: Request) -> Answer:
+        """The same, and with `fix=1` repairs what can be."""
+        return message.reply(_findings(await self._system.doctor(request.flag("fix"))))
+
+
+def _findings(findings: Sequence[engine.Finding]) -> list[dict[str, object]]:
+    return [
+        {
+            "Name": finding.name,
+            "Level": str(finding.level),
+            "Found": finding.found,
+            "Advice": finding.advice,
+            "Fixable": finding.fixable,
+            "Ok": finding.ok,
+        }
+        for finding in findings
+    ]

@@ -1,0 +1,214 @@
+"""A create document to the engine's config, with warnings for what is accepted and has no effect yet."""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeVar
+
+from pouch.edge.http import mounts
+from pouch.edge.http.schema import container as schema
+from pouch.edge.http.schema import process
+from pouch.spec import container, errors
+
+E = TypeVar("E", bound=enum.StrEnum)
+
+_IGNORED_HOST = (
+    "DeviceRequests",
+    "DeviceCgroupRules",
+    "BlkioWeightDevice",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps",
+    "OomKillDisable",
+    "StorageOpt",
+)
+
+
+def container_config(document: schema.Create) -> tuple[container.ContainerConfig, list[str]]:
+    """The config and warnings. Raises InvalidInput or Unsupported."""
+    if not document.Image:
+        raise errors.InvalidInput("Config cannot be empty in order to create a container: no image given")
+    config = container.ContainerConfig(
+        image=document.Image,
+        entrypoint=_entrypoint(document.Entrypoint),
+        cmd=_words(document.Cmd) if document.Cmd else None,
+        env=tuple(document.Env),
+        user=document.User or None,
+        working_dir=document.WorkingDir or None,
+        umask=_umask(document.Umask),
+        hostname=document.Hostname,
+        domainname=document.Domainname,
+        labels=document.Labels,
+        annotations={**document.HostConfig.Annotations, **document.Annotations},
+        tty=document.Tty,
+        open_stdin=document.OpenStdin,
+        stdin_once=document.StdinOnce,
+        attach_stdin=document.AttachStdin,
+        attach_stdout=document.AttachStdout,
+        attach_stderr=document.AttachStderr,
+        stop_signal=document.StopSignal or None,
+        stop_timeout=document.StopTimeout,
+        rich=_rich(document),
+        host=_host(document),
+    )
+    return config, _warnings(document)
+
+
+def _words(value: list[str] | str) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _entrypoint(value: list[str] | str | None) -> tuple[str, ...] | None:
+    """None: the image's. Docker's clients send [""] or [] to take the image's away."""
+    if value is None:
+        return None
+    words = _words(value)
+    return () if words == ("",) else words
+
+
+def _umask(value: int | str) -> int:
+    try:
+        number = value if isinstance(value, int) else int(value or "0022", 8)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 0o777:
+        raise errors.InvalidInput(f"invalid Umask {value!r}", hint="octal digits in a text, 0000 to 0777")
+    return number
+
+
+def _choice(kind: type[E], field: str, value: str, default: E) -> E:
+    if not value:
+        return default
+    try:
+        return kind(value)
+    except ValueError:
+        raise errors.InvalidInput(f"invalid {field} {value!r}", hint="one of " + ", ".join(kind)) from None
+
+
+def _rich(document: schema.Create) -> container.RichConfig | None:
+    """RichMode or an init script alone mean rich as well."""
+    if not (document.Rich or document.RichMode or document.InitScript):
+        return None
+    return container.RichConfig(
+        mode=_choice(container.RichMode, "RichMode", document.RichMode, container.RichMode.AUTO),
+        init_script=document.InitScript,
+        app_exit=_choice(container.AppExit, "AppExit", document.AppExit, container.AppExit.STOP),
+    )
+
+
+def _resources(host: schema.HostConfig) -> container.Resources:
+    return container.Resources(
+        memory=host.Memory,
+        memory_swap=host.MemorySwap,
+        memory_reservation=host.MemoryReservation,
+        nano_cpus=host.NanoCpus,
+        cpu_shares=host.CpuShares,
+        cpu_quota=host.CpuQuota,
+        cpu_period=host.CpuPeriod,
+        cpuset_cpus=host.CpusetCpus,
+        cpuset_mems=host.CpusetMems,
+        pids_limit=max(host.PidsLimit, 0),
+        blkio_weight=host.BlkioWeight,
+    )
+
+
+def _network_mode(document: schema.Create) -> str:
+    if document.NetworkDisabled:
+        return "none"
+    mode = document.HostConfig.NetworkMode
+    return "bridge" if mode in ("", "default") else mode
+
+
+def _restart(policy: schema.RestartPolicy) -> container.RestartPolicy:
+    name = policy.Name or "no"
+    if name not in ("no", "always", "unless-stopped", "on-failure"):
+        raise errors.InvalidInput(f"invalid restart policy '{name}'")
+    if policy.MaximumRetryCount < 0:
+        raise errors.InvalidInput("maximum retry count cannot be negative")
+    if policy.MaximumRetryCount and name != "on-failure":
+        raise errors.InvalidInput(f"maximum retry count cannot be used with restart policy '{name}'")
+    return container.RestartPolicy(name=name, maximum_retry_count=policy.MaximumRetryCount)
+
+
+def _host(document: schema.Create) -> container.HostConfig:
+    host = document.HostConfig
+    if host.VolumesFrom:
+        raise errors.Unsupported("VolumesFrom: volumes come with a later version", hint="mount the same host directory")
+    if host.Links:
+        raise errors.Unsupported("Links are not supported", hint="use --add-host NAME:ADDRESS")
+    return container.HostConfig(
+        mounts=mounts.from_host_config(host),
+        resources=_resources(host),
+        network_mode=_network_mode(document),
+        restart_policy=_restart(host.RestartPolicy),
+        auto_remove=host.AutoRemove,
+        readonly_rootfs=host.ReadonlyRootfs,
+        privileged=host.Privileged,
+        cap_add=_words(host.CapAdd),
+        cap_drop=_words(host.CapDrop),
+        ulimits=tuple(container.Ulimit(name=one.Name, soft=one.Soft, hard=one.Hard) for one in host.Ulimits),
+        sysctls=host.Sysctls,
+        security_opt=tuple(host.SecurityOpt),
+        devices=tuple(_device(one) for one in host.Devices),
+        dns=tuple(host.Dns),
+        dns_search=tuple(host.DnsSearch),
+        dns_options=tuple(host.DnsOptions),
+        extra_hosts=tuple(host.ExtraHosts),
+        shm_size=host.ShmSize,
+        init=host.Init,
+        pid_mode=host.PidMode,
+        ipc_mode=host.IpcMode,
+        uts_mode=host.UTSMode,
+        userns_mode=host.UsernsMode,
+        cgroupns_mode=host.CgroupnsMode,
+        cgroup_parent=host.CgroupParent,
+        oom_score_adj=host.OomScoreAdj,
+        runtime=host.Runtime,
+        group_add=tuple(host.GroupAdd),
+        log_driver=host.LogConfig.Type or "json-file",
+        log_options=host.LogConfig.Config,
+        prestart_hooks=(*host.PrestartHooks, *document.PrestartHooks),
+        poststop_hooks=(*host.PoststopHooks, *document.PoststopHooks),
+    )
+
+
+def _device(device: schema.Device) -> container.Device:
+    return container.Device(
+        path_on_host=device.PathOnHost,
+        path_in_container=device.PathInContainer or device.PathOnHost,
+        permissions=device.CgroupPermissions or "rwm",
+    )
+
+
+def _warnings(document: schema.Create) -> list[str]:
+    host = document.HostConfig
+    found = [f"HostConfig.{name} has no effect in this version" for name in _IGNORED_HOST if getattr(host, name)]
+    if host.PortBindings or host.PublishAllPorts:
+        found.append("ports are not published in this version: reach the container by its address, or use --network host")
+    if host.MemorySwappiness != -1:
+        found.append("HostConfig.MemorySwappiness has no effect in this version")
+    if document.MacAddress:
+        found.append("MacAddress has no effect in this version")
+    if document.Healthcheck and document.Healthcheck.get("Test") not in (None, [], ["NONE"]):
+        found.append("Healthcheck has no effect in this version")
+    found.extend(f"volume {path}: its content stays in the container's own layer" for path in document.Volumes)
+    return found
+
+
+def exec_config(document: process.ExecCreate) -> container.ExecConfig:
+    """What is to be run in a container. Raises InvalidInput."""
+    if not document.Cmd:
+        raise errors.InvalidInput("No exec command specified")
+    return container.ExecConfig(
+        cmd=_words(document.Cmd),
+        env=tuple(document.Env),
+        user=document.User,
+        working_dir=document.WorkingDir,
+        tty=document.Tty,
+        attach_stdin=document.AttachStdin,
+        attach_stdout=document.AttachStdout,
+        attach_stderr=document.AttachStderr,
+        privileged=document.Privileged,
+        detach_keys=document.DetachKeys,
+    )

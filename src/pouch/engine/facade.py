@@ -1,0 +1,189 @@
+"""What an edge may ask of the engine: protocols only, so that edges are written and tested without an engine.
+
+`ref` is everywhere an id, a unique prefix of one, or a name; an unknown one raises NotFound("No such container: X").
+Whatever answers a stream is awaited first (`records = await containers.logs(...)`): what can fail at once fails there,
+and a subscription has begun when the await returns. An edge that loses interest calls the stream's `aclose`, if it has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from pouch.engine import views
+from pouch.spec import container, event
+
+
+class Finding(Protocol):
+    """One thing `doctor` looked at. level: ok, note, warning, error; found and advice are sentences."""
+
+    @property
+    def name(self) -> str:
+        """A short name of the probe."""
+
+    @property
+    def level(self) -> str:
+        """How grave it is."""
+
+    @property
+    def found(self) -> str:
+        """What the probe saw."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty when nothing."""
+
+    @property
+    def fixable(self) -> bool:
+        """Whether `doctor(fix=True)` can do it."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing need be done."""
+
+
+class ContainersFacade(Protocol):
+    """Containers, by ref."""
+
+    async def create(self, config: container.ContainerConfig, name: str) -> tuple[str, builtins.list[str]]:
+        """Make one; its id and warnings. An empty name asks for a random one."""
+
+    async def start(self, ref: str) -> None:
+        """Raises NotModified when it runs, StartFailed when its process does not begin."""
+
+    async def stop(self, ref: str, timeout: int | None) -> None:
+        """Stop within `timeout` seconds (None: as the container says, -1: without limit). NotModified when stopped."""
+
+    async def restart(self, ref: str, timeout: int | None) -> None:
+        """Stop, if it runs, and start."""
+
+    async def kill(self, ref: str, signal: str) -> None:
+        """Send a signal, by name (with or without SIG) or number. Conflict when it does not run."""
+
+    async def pause(self, ref: str) -> None:
+        """Freeze all its processes."""
+
+    async def unpause(self, ref: str) -> None:
+        """Let them run again."""
+
+    async def rename(self, ref: str, new: str) -> None:
+        """Conflict when the name is taken."""
+
+    async def wait(self, ref: str, condition: str, armed: asyncio.Event | None = None) -> views.WaitResult:
+        """Wait for not-running, next-exit or removed. `armed` is set as soon as no end can be missed any more."""
+
+    async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
+        """Conflict when it runs and force is not given."""
+
+    async def get(self, ref: str) -> views.ContainerView:
+        """One container."""
+
+    async def list(self, all: bool = False, limit: int = 0) -> builtins.list[views.ContainerView]:
+        """The running ones or all, newest first; with a limit that many of all."""
+
+    async def top(self, ref: str, ps_args: str) -> views.TopView:
+        """`ps` of the container's processes."""
+
+    async def tree(self, ref: str) -> Sequence[Mapping[str, object]]:
+        """Its processes: pid, ppid, category, unit, command."""
+
+    async def logs(self, ref: str, query: views.LogQuery) -> views.LogStream:
+        """What it has written, and with follow what it will."""
+
+    async def attach(self, ref: str) -> views.Stdio:
+        """Its streams from now on; allowed before start."""
+
+    async def resize(self, ref: str, height: int, width: int) -> None:
+        """Set the size of its terminal."""
+
+    async def changes(self, ref: str) -> Sequence[tuple[int, str]]:
+        """What it changed of its image: (0 changed, 1 added, 2 deleted; path)."""
+
+    def all(self) -> Sequence[views.ContainerView]:
+        """A snapshot of all containers, at once."""
+
+
+class ExecsFacade(Protocol):
+    """Exec processes, by id."""
+
+    async def create(self, ref: str, config: container.ExecConfig) -> str:
+        """Note what is to be run in a running container; its id."""
+
+    async def start(self, id: str, detach: bool, size: tuple[int, int] | None) -> views.Stdio | None:
+        """Run it; its streams unless detached. size: height, width. The streams end only when the exit code is known."""
+
+    async def get(self, id: str) -> views.ExecView:
+        """One exec process. NotFound("No such exec instance: X")."""
+
+    async def resize(self, id: str, height: int, width: int) -> None:
+        """Set the size of its terminal."""
+
+
+class ImagesFacade(Protocol):
+    """Images, by id, unique prefix of one, or reference."""
+
+    async def list(self) -> builtins.list[views.ImageView]:
+        """All, newest first."""
+
+    async def get(self, ref: str) -> views.ImageView:
+        """Raises NotFound("No such image: X:latest")."""
+
+    async def remove(self, ref: str, force: bool = False) -> builtins.list[tuple[str, str]]:
+        """Remove a name, and the image with its last one: ("Untagged" or "Deleted", what)."""
+
+    async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
+        """Read an archive. The steps without an id are sentences for people (`Loaded image: X`)."""
+
+    async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
+        """Make an image from a distribution's packages."""
+
+    async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
+        """Its layers, newest first, with Docker's keys."""
+
+
+class EventsFacade(Protocol):
+    """What happens."""
+
+    async def subscribe(
+        self, since_ns: int, until_ns: int, filters: Mapping[str, builtins.list[str]]
+    ) -> AsyncIterator[event.Event]:
+        """Events from `since_ns` (0: from now) to `until_ns` (0: without end), of Docker's filters."""
+
+
+class SystemFacade(Protocol):
+    """The daemon and its host."""
+
+    async def info(self) -> Mapping[str, object]:
+        """With Docker's keys."""
+
+    async def version(self) -> Mapping[str, object]:
+        """With Docker's keys."""
+
+    async def doctor(self, fix: bool) -> Sequence[Finding]:
+        """Look at the host and, with fix, repair what can be."""
+
+
+class Facade(Protocol):
+    """The engine."""
+
+    @property
+    def containers(self) -> ContainersFacade:
+        """Containers."""
+
+    @property
+    def execs(self) -> ExecsFacade:
+        """Exec processes."""
+
+    @property
+    def images(self) -> ImagesFacade:
+        """Images."""
+
+    @property
+    def events(self) -> EventsFacade:
+        """Events."""
+
+    @property
+    def system(self) -> SystemFacade:
+        """The daemon and its host."""
