@@ -34,7 +34,7 @@ def new_id() -> str:
 def random_name(attempt: int = 0) -> str:
     """A readable name, `adjective_noun`; with a digit after the first failed attempt, as Docker does."""
     name = f"{secrets.choice(_ADJECTIVES)}_{secrets.choice(_NOUNS)}"
-    return name if attempt == 0 else f"{name}{secrets.randbelow(10**min(attempt, 6))}"
+    return name if attempt == 0 else f"{name}{secrets.randbelow(10 ** min(attempt, 6))}"
 
 
 def check_name(name: str) -> str:

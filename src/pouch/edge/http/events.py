@@ -10,7 +10,20 @@ from pouch.engine import facade as engine
 from pouch.spec import event
 
 _FILTERS = frozenset(
-    ("container", "daemon", "event", "image", "label", "network", "scope", "type", "volume", "plugin", "service", "node")
+    (
+        "container",
+        "daemon",
+        "event",
+        "image",
+        "label",
+        "network",
+        "scope",
+        "type",
+        "volume",
+        "plugin",
+        "service",
+        "node",
+    )
 )
 _NANO = 10**9
 

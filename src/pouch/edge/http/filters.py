@@ -71,7 +71,9 @@ def container_predicates(filters: Filters) -> list[Predicate]:
         tests.append(lambda view: view.config.host.network_mode in networks)
     if wanted := filters.get("volume"):
         volumes = frozenset(wanted)
-        tests.append(lambda view: any(one.target in volumes or one.source in volumes for one in view.config.host.mounts))
+        tests.append(
+            lambda view: any(one.target in volumes or one.source in volumes for one in view.config.host.mounts)
+        )
     if (wanted := filters.get("health")) and "none" not in wanted:
         tests.append(lambda view: False)
     if (wanted := filters.get("is-task")) and "true" in wanted:

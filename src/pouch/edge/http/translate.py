@@ -185,7 +185,9 @@ def _warnings(document: schema.Create) -> list[str]:
     host = document.HostConfig
     found = [f"HostConfig.{name} has no effect in this version" for name in _IGNORED_HOST if getattr(host, name)]
     if host.PortBindings or host.PublishAllPorts:
-        found.append("ports are not published in this version: reach the container by its address, or use --network host")
+        found.append(
+            "ports are not published in this version: reach the container by its address, or use --network host"
+        )
     if host.MemorySwappiness != -1:
         found.append("HostConfig.MemorySwappiness has no effect in this version")
     if document.MacAddress:

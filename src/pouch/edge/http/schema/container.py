@@ -1,6 +1,5 @@
 """`POST /containers/create` (API 1.43) with Pouch's extensions."""
 # Attributes have the wire's names: what is decoded is read off one to one against Docker's documentation.
-# ruff: noqa: N815
 
 from __future__ import annotations
 

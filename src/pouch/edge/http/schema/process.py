@@ -1,5 +1,4 @@
 """`POST /containers/{id}/exec` and `POST /exec/{id}/start`."""
-# ruff: noqa: N815
 
 from __future__ import annotations
 

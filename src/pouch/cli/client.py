@@ -1,0 +1,259 @@
+"""HTTP/1.1 to the daemon over a unix socket (or tcp), no more of it than this program needs. http.client costs 20 ms to import."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
+
+from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSION = "v1.43"
+PIECE = 65536
+HEADERS_LIMIT = 1 << 20
+
+Query = Mapping[str, object]
+
+
+class Client:
+    """Speaks to one daemon; a new connection for every request."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def __repr__(self) -> str:
+        return f"<Client {self.host}>"
+
+    def get(self, path: str, query: Query | None = None) -> Any:
+        """GET and decode the JSON answer."""
+        return self.request("GET", path, query).json()
+
+    def post(self, path: str, query: Query | None = None, body: object = None) -> Any:
+        """POST and decode the JSON answer (None where there is none)."""
+        return self.request("POST", path, query, body).json()
+
+    def delete(self, path: str, query: Query | None = None) -> Any:
+        """DELETE and decode the JSON answer."""
+        return self.request("DELETE", path, query).json()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: object = None,
+        upload: Iterable[bytes] | None = None,
+    ) -> Response:
+        """Send a request and read the answer's head. Raises ApiError for an answer of 400 or more."""
+        connection = connect(self.host)
+        headers = {"Connection": "close"}
+        return self._exchange(connection, method, path, query, headers, body, upload)
+
+    def hijack(self, path: str, query: Query | None = None, body: object = None) -> Response:
+        """POST and take the connection over as a two-way stream; the answer is 101 or 200."""
+        return self._exchange(
+            connect(self.host), "POST", path, query, {"Connection": "Upgrade", "Upgrade": "tcp"}, body, None
+        )
+
+    def _exchange(
+        self,
+        connection: socket.socket,
+        method: str,
+        path: str,
+        query: Query | None,
+        headers: dict[str, str],
+        body: object,
+        upload: Iterable[bytes] | None,
+    ) -> Response:
+        content = b"" if body is None else json.dumps(body).encode()
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if upload is not None:
+            headers |= {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        elif content or method == "POST":
+            headers["Content-Length"] = str(len(content))
+        head = [
+            f"{method} /{VERSION}{path}{encode_query(query or {})} HTTP/1.1",
+            "Host: pouch",
+            "User-Agent: pouch-cli",
+        ]
+        head += [f"{name}: {value}" for name, value in headers.items()]
+        try:
+            _send(connection, ("\r\n".join(head) + "\r\n\r\n").encode() + content, upload)
+            response = Response(connection)
+        except (ConnectionError, TimeoutError) as error:
+            connection.close()
+            raise EngineError(
+                f"error during connect: {method} {path} at {self.host}: {error.strerror or error}"
+            ) from None
+        if response.status >= 400:
+            raise response.refusal()
+        return response
+
+
+def _send(connection: socket.socket, head: bytes, upload: Iterable[bytes] | None) -> None:
+    connection.sendall(head)
+    if upload is None:
+        return
+    try:
+        for piece in upload:
+            if piece:
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        connection.sendall(b"0\r\n\r\n")
+    except (BrokenPipeError, ConnectionResetError):
+        # The daemon stopped reading because it refused; its answer says why.
+        return
+
+
+class Response:
+    """An answer whose head is read and whose body is not."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._buffer = b""
+        self.status, self.headers = self._head()
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.headers.get('content-type', '')}>"
+
+    def _head(self) -> tuple[int, dict[str, str]]:
+        while True:
+            lines = self._until(b"\r\n\r\n", HEADERS_LIMIT).decode("latin-1").split("\r\n")
+            try:
+                status = int(lines[0].split()[1])
+            except (IndexError, ValueError):
+                raise EngineError(f"the daemon does not speak HTTP: {lines[0][:60]!r}") from None
+            if status != 100:
+                break
+        pairs = (line.partition(":") for line in lines[1:])
+        return status, {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+    def _until(self, end: bytes, limit: int) -> bytes:
+        while end not in self._buffer:
+            piece = self.connection.recv(PIECE)
+            if not piece:
+                raise ConnectionResetError("the daemon closed the connection before its answer was complete")
+            self._buffer += piece
+            if len(self._buffer) > limit + PIECE:
+                raise EngineError("the daemon's answer has an endless head")
+        found, _, self._buffer = self._buffer.partition(end)
+        return found
+
+    def take_buffered(self) -> bytes:
+        """What of a hijacked stream came together with the head."""
+        buffered, self._buffer = self._buffer, b""
+        return buffered
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it comes, transfer coding removed."""
+        try:
+            if self.status in {204, 304}:
+                return
+            if self.headers.get("transfer-encoding", "").lower() == "chunked":
+                yield from self._chunks()
+            elif "content-length" in self.headers:
+                yield from self._exactly(int(self.headers["content-length"]))
+            else:
+                yield from self._rest()
+        except (ConnectionError, TimeoutError) as error:
+            raise EngineError(f"the connection to the daemon broke: {error.strerror or error}") from None
+        finally:
+            self.connection.close()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self._until(b"\r\n", PIECE).partition(b";")[0], 16):
+            yield from self._exactly(size)
+            self._until(b"\r\n", PIECE)
+
+    def _exactly(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self.take_buffered() or self.connection.recv(PIECE)
+            if not piece:
+                raise ConnectionResetError("the daemon closed the connection before its answer was complete")
+            piece, self._buffer = piece[:size], piece[size:]
+            size -= len(piece)
+            yield piece
+
+    def _rest(self) -> Iterator[bytes]:
+        while piece := self.take_buffered() or self.connection.recv(PIECE):
+            yield piece
+
+    def read(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.pieces())
+
+    def json(self) -> Any:
+        """The whole body, decoded; None where it is empty."""
+        content = self.read()
+        try:
+            return json.loads(content) if content.strip() else None
+        except ValueError:
+            raise EngineError(f"the daemon's answer is no JSON: {content[:60]!r}") from None
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """The body as a stream of JSON objects, one a line."""
+        pending = b""
+        for piece in self.pieces():
+            *lines, pending = (pending + piece).split(b"\n")
+            yield from (json.loads(line) for line in lines if line.strip())
+        if pending.strip():
+            yield json.loads(pending)
+
+    def refusal(self) -> ApiError:
+        """The error that this answer tells of."""
+        content = self.read()
+        try:
+            answer = json.loads(content)
+            message, exit_code = str(answer["message"]), answer.get("exitCode")
+        except (ValueError, KeyError, TypeError):
+            message, exit_code = content.decode(errors="replace").strip() or f"HTTP status {self.status}", None
+        return ApiError(self.status, message, exit_code if isinstance(exit_code, int) else None)
+
+
+def connect(host: str) -> socket.socket:
+    """A connection to the daemon at `unix://PATH` or `tcp://HOST:PORT`. Raises Unreachable."""
+    scheme, separator, address = host.partition("://")
+    if not separator and host.startswith("/"):
+        scheme, address = "unix", host
+    try:
+        if scheme == "unix" and address:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(address)
+            return connection
+        if scheme in {"tcp", "http"} and address:
+            name, _, port = address.rstrip("/").rpartition(":")
+            return socket.create_connection((name.strip("[]"), int(port)))
+    except PermissionError:
+        message = f"permission denied while trying to connect to the pouch daemon socket at {host}"
+        raise Unreachable(f"{message}\nhint: use root, or a user of the group `pouch`.") from None
+    except (OSError, ValueError) as error:
+        if str(error) == "AF_UNIX path too long":
+            raise CliError(
+                f"unable to use the daemon socket {host}: the path is longer than a socket's may be (107 bytes)"
+            ) from None
+        message = f"Cannot connect to the pouch daemon at {host}. Is pouchd running?"
+        raise Unreachable(
+            f"{message}\nhint: `systemctl start pouchd`, or `pouchd` as root; -H and POUCH_HOST choose another socket."
+        ) from None
+    raise CliError(f"unable to parse the daemon's address `{host}`: expected unix://PATH or tcp://HOST:PORT")
+
+
+def encode_query(query: Query) -> str:
+    """`?a=1&b=x`; booleans as 1 and 0, lists repeated, None left out."""
+    pairs = []
+    for name, value in query.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        for one in values:
+            if one is not None:
+                pairs.append(f"{quote(name)}={quote(str(int(one) if isinstance(one, bool) else one), safe='')}")
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def segment(name: str) -> str:
+    """A name as one part of a path. Images keep their slashes, as Docker's routes expect."""
+    return quote(name, safe="/:@")

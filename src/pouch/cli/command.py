@@ -1,0 +1,136 @@
+"""What a command is, and what it gets to work with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from pouch.cli import flags
+from pouch.cli.errors import ArgumentError, CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pouch.cli.client import Client
+
+DEFAULT_HOST = "unix:///run/pouch/pouchd.sock"
+
+
+class Context:
+    """The surroundings of one call: where the daemon is, and how to reach it."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.path = "pouch"
+        """The command as it was called, such as `pouch container run`."""
+
+    @property
+    def client(self) -> Client:
+        """A client of the daemon (connects per request)."""
+        from pouch.cli.client import Client
+
+        return Client(self.host)
+
+
+class Command:
+    """One command. `engine_code` is the exit code where the daemon fails it (`run`: 125)."""
+
+    def __init__(
+        self,
+        usage: str,
+        summary: str,
+        run: Callable[[Context, flags.Parsed], int],
+        *,
+        options: Sequence[flags.Flag] = (),
+        at_least: int = 0,
+        at_most: int | None = None,
+        interspersed: bool = True,
+        engine_code: int = 1,
+        notes: str = "",
+    ) -> None:
+        self.usage = usage
+        self.summary = summary
+        self.run = run
+        self.options = (
+            *options,
+            flags.switch("help", "" if any(o.short == "h" for o in options) else "h", "Print usage"),
+        )
+        self.at_least = at_least
+        self.at_most = at_most
+        self.interspersed = interspersed
+        self.engine_code = engine_code
+        self.notes = notes
+
+    def __repr__(self) -> str:
+        return f"<Command {self.usage!r}>"
+
+    def parse(self, argv: Sequence[str], path: str) -> flags.Parsed:
+        """Parse and check the number of arguments (not when help is asked)."""
+        parsed = flags.parse(self.options, argv, interspersed=self.interspersed)
+        if not parsed.on("help"):
+            self._check_count(len(parsed.args), path)
+        return parsed
+
+    def _check_count(self, count: int, path: str) -> None:
+        if self.at_least <= count and (self.at_most is None or count <= self.at_most):
+            return
+        number = self.at_least if count < self.at_least else self.at_most or 0
+        noun = "argument" if number == 1 else "arguments"
+        if self.at_most == 0:
+            message = f"'{path}' accepts no arguments"
+        elif self.at_most == self.at_least:
+            message = f"'{path}' requires {number} {noun}"
+        else:
+            bound = "at least" if count < self.at_least else "at most"
+            message = f"'{path}' requires {bound} {number} {noun}"
+        raise ArgumentError(
+            f"pouch: {message}\n\nUsage:  {path} {self.usage}\n\nSee '{path} --help' for more information."
+        )
+
+    def help(self, path: str, width: int = 100) -> str:
+        """The text of `--help`."""
+        parts = [
+            f"Usage:  {path} {self.usage}",
+            self.summary,
+            "Options:\n" + flags.describe(self.options, width),
+            self.notes,
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+
+def each(names: Sequence[str], action: Callable[[str], str | None]) -> int:
+    """Do `action` for every name, go on after a failure, print what each returns. The exit code: 1 if any failed."""
+    failed = 0
+    for name in names:
+        try:
+            shown = action(name)
+        except CliError as error:
+            from pouch.cli.errors import Unreachable
+
+            if isinstance(error, Unreachable):
+                raise
+            warn(error.message)
+            failed = 1
+        else:
+            if shown is not None:
+                print(shown, flush=True)
+    return failed
+
+
+def warn(message: str) -> None:
+    """One message to stderr, after all that went to stdout so far."""
+    sys.stdout.flush()
+    print(message, file=sys.stderr, flush=True)
+
+
+def colour_wanted() -> bool:
+    """Whether stdout may be coloured: a terminal, and no NO_COLOR."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width_of_terminal() -> int:
+    """Columns for help and trees."""
+    try:
+        return max(60, min(os.get_terminal_size(1).columns, 120))
+    except OSError:
+        return 100

@@ -1,0 +1,1 @@
+"""One module per command; each has a `COMMAND`. `registry` says which names lead here."""

@@ -1,0 +1,151 @@
+"""`pouch`: finds the command, runs it, and turns whatever goes wrong into one message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pouch.cli import command, flags, registry
+from pouch.cli.errors import ApiError, ArgumentError, CliError, EngineError, FlagError
+
+GLOBAL_FLAGS = (
+    flags.switch("debug", "D", "Show a traceback where the program itself fails"),
+    flags.switch("help", "h", "Print usage"),
+    flags.text("host", "H", f"Daemon socket to connect to (POUCH_HOST; default {command.DEFAULT_HOST})"),
+    flags.switch("version", "v", "Print version information and quit"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pouch` with these arguments (without the program's name) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        code = _guarded(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) went away; the interpreter must not complain when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    return code
+
+
+def _guarded(argv: list[str]) -> int:
+    try:
+        return _dispatch(argv)
+    except CliError as error:
+        command.warn(error.message)
+        return error.code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("POUCH_DEBUG", "0") not in {"", "0"}:
+            raise
+        target = f" {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        command.warn(f"pouch:{target} {reason}\nhint: POUCH_DEBUG=1 shows where this happened.")
+        return 1
+
+
+def _dispatch(argv: list[str]) -> int:
+    try:
+        options = flags.parse(GLOBAL_FLAGS, argv, interspersed=False)
+    except FlagError as error:
+        raise CliError(
+            f"{error.message}\n\nUsage:  pouch [OPTIONS] COMMAND [ARG...]\n\nRun 'pouch --help' for more information",
+            125,
+        ) from None
+    if options.on("debug"):
+        os.environ["POUCH_DEBUG"] = "1"
+    if options.on("version"):
+        from pouch import __version__
+
+        print(f"pouch version {__version__}")
+        return 0
+    context = command.Context(options.text("host") or os.environ.get("POUCH_HOST") or command.DEFAULT_HOST)
+    words = options.args
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"] if words[1:] else []
+    if not words or options.on("help"):
+        print(_help())
+        return 0
+    return _find(context, words)
+
+
+def _find(context: command.Context, words: list[str]) -> int:
+    name, *rest = words
+    if name in registry.GROUPS:
+        return _group(context, name, rest)
+    if name not in registry.TOP:
+        raise _unknown(name, "pouch", registry.TOP | dict.fromkeys(registry.GROUPS, ("", "")))
+    context.path = f"pouch {name}"
+    return _run(context, registry.TOP[name][0], rest)
+
+
+def _group(context: command.Context, group: str, rest: list[str]) -> int:
+    summary, entries = registry.GROUPS[group]
+    if not rest or rest[0] in {"--help", "-h"}:
+        print(f"Usage:  pouch {group} COMMAND\n\n{summary}\n\nCommands:\n{registry.listing(entries)}\n")
+        print(f"Run 'pouch {group} COMMAND --help' for more information on a command.")
+        return 0
+    if rest[0] not in entries:
+        raise _unknown(rest[0], f"pouch {group}", entries)
+    context.path = f"pouch {group} {rest[0]}"
+    return _run(context, entries[rest[0]][0], rest[1:])
+
+
+def _run(context: command.Context, module: str, argv: list[str]) -> int:
+    chosen: command.Command = __import__(f"pouch.cli.commands.{module}", fromlist=["COMMAND"]).COMMAND
+    path = context.path
+    try:
+        parsed = chosen.parse(argv, path)
+        if parsed.on("help"):
+            print(chosen.help(path, command.width_of_terminal()))
+            return 0
+        return chosen.run(context, parsed)
+    except FlagError as error:
+        raise CliError(
+            f"{error.message}\n\nUsage:  {path} {chosen.usage}\n\nRun '{path} --help' for more information", 125
+        ) from None
+    except ArgumentError:
+        raise
+    except EngineError as error:
+        if chosen.engine_code == 1:
+            raise
+        code = error.exit_code if isinstance(error, ApiError) and error.exit_code is not None else chosen.engine_code
+        raise CliError(f"pouch: {error.message}\nSee '{path} --help'.", code) from error
+
+
+def _unknown(name: str, path: str, entries: registry.Entries) -> CliError:
+    import difflib
+
+    near = difflib.get_close_matches(name, entries, n=3, cutoff=0.6)
+    hint = f"\n\nDid you mean: {', '.join(near)}?" if near else ""
+    if name.startswith("-"):
+        return CliError(f"unknown flag: {name}\n\nRun '{path} --help' for more information", 125)
+    return CliError(f"pouch: unknown command: {path} {name}{hint}\n\nRun '{path} --help' for more information")
+
+
+def _help() -> str:
+    groups = {name: ("", summary) for name, (summary, _) in registry.GROUPS.items()}
+    return "\n\n".join(
+        [
+            "Usage:  pouch [OPTIONS] COMMAND",
+            "Rich containers: images that run like machines, with init, services and your app",
+            f"Common Commands:\n{registry.listing(registry.COMMON)}",
+            f"Management Commands:\n{registry.listing(groups)}",
+            f"Container Commands:\n{registry.listing(registry.CONTAINERS)}",
+            f"Other Commands:\n{registry.listing(registry.OTHERS)}",
+            f"Global Options:\n{flags.describe(GLOBAL_FLAGS)}",
+            "Run 'pouch COMMAND --help' for more information on a command.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

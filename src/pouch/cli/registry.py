@@ -1,0 +1,77 @@
+"""The names of all commands, without importing any: name -> (module below `commands`, summary)."""
+
+from __future__ import annotations
+
+Entries = dict[str, tuple[str, str]]
+
+COMMON: Entries = {
+    "run": ("run", "Create and run a new container from an image"),
+    "exec": ("exec", "Execute a command in a running container"),
+    "ps": ("ps", "List containers"),
+    "logs": ("logs", "Fetch the logs of a container"),
+    "top": ("top", "Display the running processes of a container (--tree: by init, app, system services, kits)"),
+    "images": ("images", "List images"),
+    "doctor": ("doctor", "Check this host, say what to do, and mend it with --fix"),
+}
+
+CONTAINERS: Entries = {
+    "attach": ("attach", "Attach local standard input, output, and error streams to a running container"),
+    "create": ("create", "Create a new container"),
+    "kill": ("kill", "Kill one or more running containers"),
+    "pause": ("pause", "Pause all processes within one or more containers"),
+    "rename": ("rename", "Rename a container"),
+    "restart": ("restart", "Restart one or more containers"),
+    "rm": ("rm", "Remove one or more containers"),
+    "start": ("start", "Start one or more stopped containers"),
+    "stop": ("stop", "Stop one or more running containers"),
+    "unpause": ("unpause", "Unpause all processes within one or more containers"),
+    "wait": ("wait", "Block until one or more containers stop, then print their exit codes"),
+}
+
+OTHERS: Entries = {
+    "events": ("events", "Get real time events from the server"),
+    "info": ("info", "Display system-wide information"),
+    "inspect": ("inspect", "Return low-level information on containers and images"),
+    "load": ("load", "Load an image from a tar archive or STDIN"),
+    "rmi": ("rmi", "Remove one or more images"),
+    "version": ("version", "Show the version information of pouch and pouchd"),
+}
+
+GROUPS: dict[str, tuple[str, Entries]] = {
+    "container": (
+        "Manage containers",
+        {
+            **{name: COMMON[name] for name in ("run", "exec", "logs", "top")},
+            **CONTAINERS,
+            "inspect": ("container_inspect", "Display detailed information on one or more containers"),
+            "ls": ("ps", "List containers"),
+            "list": ("ps", ""),
+            "ps": ("ps", ""),
+        },
+    ),
+    "image": (
+        "Manage images",
+        {
+            "bootstrap": ("image_bootstrap", "Make an image of a Debian suite or of busybox on this host"),
+            "inspect": ("image_inspect", "Display detailed information on one or more images"),
+            "load": OTHERS["load"],
+            "ls": ("images", "List images"),
+            "list": ("images", ""),
+            "rm": ("rmi", "Remove one or more images"),
+            "remove": ("rmi", ""),
+        },
+    ),
+    "system": (
+        "Manage the daemon and the host",
+        {"doctor": COMMON["doctor"], "events": OTHERS["events"], "info": OTHERS["info"]},
+    ),
+}
+
+TOP: Entries = {**COMMON, **CONTAINERS, **OTHERS}
+
+
+def listing(entries: Entries) -> str:
+    """The lines of a help text; entries without a summary are aliases and not shown."""
+    shown = {name: summary for name, (_, summary) in entries.items() if summary}
+    width = max(len(name) for name in shown) + 2
+    return "\n".join(f"  {name:<{width}}{summary}" for name, summary in shown.items())

@@ -1,0 +1,82 @@
+"""Manifests, indexes and image configurations of OCI and Docker.
+
+The bytes a document came in are its identity: keep them, and decode only to look. Encoding is for documents we make.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from pouch.spec import descriptor, digest, errors
+
+_T = TypeVar("_T")
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One image: its configuration and its layers, bottom first (OCI image-spec, manifest.md)."""
+
+    schema_version: int
+    config: descriptor.Descriptor
+    layers: tuple[descriptor.Descriptor, ...]
+    media_type: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class Index(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Manifests of several platforms or names (OCI image-spec, image-index.md)."""
+
+    manifests: tuple[descriptor.Descriptor, ...]
+    schema_version: int = 2
+    media_type: str = ""
+
+
+class RootFS(msgspec.Struct, frozen=True):
+    """diff-ids of the layers, bottom first."""
+
+    type: str
+    diff_ids: tuple[str, ...]
+
+
+class ImageConfig(msgspec.Struct, frozen=True):
+    """The members of an image configuration that the engine reads (OCI image-spec, config.md)."""
+
+    rootfs: RootFS
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+    created: str | None = None
+    author: str | None = None
+    config: dict[str, object] | None = None
+    history: tuple[dict[str, object], ...] | None = None
+
+
+class SavedImage(msgspec.Struct, frozen=True):
+    """One entry of `manifest.json` in what `docker save` writes. Paths inside the archive."""
+
+    Config: str
+    Layers: tuple[str, ...]
+    RepoTags: tuple[str, ...] | None = None
+
+
+def decode(kind: type[_T], raw: bytes, what: str) -> _T:
+    """Decode a JSON document; `what` names it in the CorruptData error."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.CorruptData(f"{what}: {error}") from error
+
+
+def decode_config(raw: bytes, what: str) -> ImageConfig:
+    """An image configuration whose diff-ids are digests."""
+    config = decode(ImageConfig, raw, what)
+    for diff_id in config.rootfs.diff_ids:
+        if not digest.is_digest(diff_id):
+            raise errors.CorruptData(f'{what}: rootfs.diff_ids has "{diff_id}", expected a sha256 digest')
+    return config
+
+
+def encode(document: object) -> bytes:
+    """Compact JSON. Members of dictionaries come in a fixed order, so equal documents have equal digests."""
+    return msgspec.json.encode(document, order="sorted")
