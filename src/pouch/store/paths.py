@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pouch.spec import digest, errors
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
+_SOCKET_PATH_LIMIT = 107
+"""Bytes of a unix socket's path (unix(7): sun_path holds 108 with its NUL)."""
+_LONGEST_SOCKET = f"/containers/{'0' * 64}/attach"
 
 
 def _checked(identifier: str) -> str:
@@ -25,21 +28,29 @@ class Paths:
     ::
 
         <root>                      /var/lib/pouch, 0711: ids of container user namespaces pass through
-        ├── pouch.db                records (SQLite, WAL)
-        ├── blobs/sha256/<hex>      0700: compressed layers, manifests, image configurations
-        ├── layers/<hex>/           0711: one layer, by the hexadecimal digits of its chain-id
-        │   └── fs/                 its files in overlay form
-        ├── containers/<id>/        0711: rw/{upper,work}, logs, hosts, hostname, resolv.conf
+        ├── pouch.db                0600: records (SQLite, WAL)
+        ├── blobs/sha256/<hex>      0700: manifests and image configurations
+        ├── layers/<hex>/           0700: one layer, by the hexadecimal digits of its chain-id; images hold setuid programs,
+        │   └── fs/                 which no user of the host may reach. Its files, in overlay form
+        ├── containers/<id>/        0711: hosts, hostname, resolv.conf
+        │   ├── rw/{upper,work}     0700: the container's own files, with the container's own ids
+        │   ├── seed/               a lower layer just below upper: our files, no part of the container's changes
+        │   └── log/                0700: what the container wrote
         └── tmp/                    0700: unfinished things, emptied when the daemon starts
         <run>                       /run/pouch, 0711: ends with a reboot
-        ├── pouch.sock
+        ├── pouchd.sock
         ├── pouchd.pid
         ├── exits/<id>              0700: exit files of the monitors
-        └── containers/<id>/        bundle, sockets, rootfs mount
+        └── containers/<id>/        the bundle: config.json, sockets
+            ├── rootfs/             the overlay
+            ├── run/                a tmpfs, /run of a rich container
+            └── lower/              idmapped clones of layers, only while a mount is being made
     """
 
     root: str = "/var/lib/pouch"
     run: str = "/run/pouch"
+
+    # -- <root> -------------------------------------------------------------------------------------------------------
 
     @property
     def db(self) -> str:
@@ -50,6 +61,10 @@ class Paths:
     def blobs(self) -> str:
         """The directory of the blobs, named by the digits of their digests."""
         return f"{self.root}/blobs/{digest.ALGORITHM}"
+
+    def blob(self, of: str) -> str:
+        """One blob's file, by its digest."""
+        return f"{self.blobs}/{digest.hex_of(of)}"
 
     @property
     def layers(self) -> str:
@@ -73,19 +88,53 @@ class Paths:
         """What belongs to one container and survives a reboot."""
         return f"{self.all_containers}/{_checked(container_id)}"
 
-    def container_run(self, container_id: str) -> str:
-        """What belongs to one container until a reboot."""
-        return f"{self.run}/containers/{_checked(container_id)}"
+    def rw(self, container_id: str) -> str:
+        """Parent of a container's upper and work directories: one mount point for both."""
+        return f"{self.containers(container_id)}/rw"
+
+    def upper(self, container_id: str) -> str:
+        """What the container changed: overlay's upper directory. Exists from the first mount on."""
+        return f"{self.rw(container_id)}/upper"
+
+    def work(self, container_id: str) -> str:
+        """Overlay's work directory."""
+        return f"{self.rw(container_id)}/work"
+
+    def seed(self, container_id: str) -> str:
+        """Our files below upper."""
+        return f"{self.containers(container_id)}/seed"
+
+    def log_dir(self, container_id: str) -> str:
+        """Directory of a container's log files."""
+        return f"{self.containers(container_id)}/log"
+
+    def log(self, container_id: str) -> str:
+        """The file a container's monitor writes; rotated ones stand beside it."""
+        return f"{self.log_dir(container_id)}/container.log"
+
+    def hosts(self, container_id: str) -> str:
+        """The file bound over /etc/hosts."""
+        return f"{self.containers(container_id)}/hosts"
+
+    def hostname(self, container_id: str) -> str:
+        """The file bound over /etc/hostname."""
+        return f"{self.containers(container_id)}/hostname"
+
+    def resolv_conf(self, container_id: str) -> str:
+        """The file bound over /etc/resolv.conf."""
+        return f"{self.containers(container_id)}/resolv.conf"
 
     @property
     def tmp(self) -> str:
         """Unfinished things; on the same file system as blobs and layers, so that a rename is atomic."""
         return f"{self.root}/tmp"
 
+    # -- <run> --------------------------------------------------------------------------------------------------------
+
     @property
     def socket(self) -> str:
         """The API's socket."""
-        return f"{self.run}/pouch.sock"
+        return f"{self.run}/pouchd.sock"
 
     @property
     def pid_file(self) -> str:
@@ -97,17 +146,50 @@ class Paths:
         """Where monitors write exit codes."""
         return f"{self.run}/exits"
 
+    @property
+    def all_bundles(self) -> str:
+        """The directory of what belongs to containers until a reboot."""
+        return f"{self.run}/containers"
+
+    def container_run(self, container_id: str) -> str:
+        """What belongs to one container until a reboot."""
+        return f"{self.all_bundles}/{_checked(container_id)}"
+
+    def bundle(self, container_id: str) -> str:
+        """The OCI bundle."""
+        return self.container_run(container_id)
+
+    def rootfs(self, container_id: str) -> str:
+        """Where a container's overlay is mounted."""
+        return f"{self.container_run(container_id)}/rootfs"
+
+    def run_dir(self, container_id: str) -> str:
+        """Where the tmpfs for a rich container's /run is mounted."""
+        return f"{self.container_run(container_id)}/run"
+
+    def lower(self, container_id: str) -> str:
+        """Where idmapped clones are mounted while an overlay is being made."""
+        return f"{self.container_run(container_id)}/lower"
+
     def ensure(self) -> None:
-        """Create the directories with their modes, whatever the umask; idempotent."""
+        """Create the directories with their modes, whatever the umask; idempotent.
+
+        Raises InvalidInput for a run directory whose sockets would exceed what unix(7) allows, Unavailable for what cannot be created.
+        """
+        if len(os.fsencode(self.run + _LONGEST_SOCKET)) > _SOCKET_PATH_LIMIT:
+            raise errors.InvalidInput(
+                f"run directory {self.run}: too long, unix sockets below it would exceed {_SOCKET_PATH_LIMIT} bytes",
+                hint=f"choose one of at most {_SOCKET_PATH_LIMIT - len(_LONGEST_SOCKET)} bytes",
+            )
         for path, mode in (
             (self.root, 0o711),
             (os.path.dirname(self.blobs), 0o700),
             (self.blobs, 0o700),
-            (self.layers, 0o711),
+            (self.layers, 0o700),
             (self.all_containers, 0o711),
             (self.tmp, 0o700),
             (self.run, 0o711),
-            (f"{self.run}/containers", 0o711),
+            (self.all_bundles, 0o711),
             (self.exit_dir, 0o700),
         ):
             try:

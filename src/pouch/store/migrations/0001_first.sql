@@ -11,28 +11,37 @@ CREATE TABLE containers (
     record  BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- id and config_digest are the same for images of today; manifest_digest is '' where the source had no manifest
+-- id: digest of the configuration; manifest_digest: '' where the source had no manifest; size: bytes of all layers' tars
 CREATE TABLE images (
     id              TEXT PRIMARY KEY,
-    config_digest   TEXT NOT NULL,
     manifest_digest TEXT NOT NULL,
     created         TEXT NOT NULL,
     size            INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- reference: canonical, by tag or by digest
 CREATE TABLE tags (
     reference TEXT PRIMARY KEY,
     image_id  TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE INDEX tags_image ON tags (image_id);
 
--- size: bytes of the layer's uncompressed tar
+-- parent: chain-id of the layer below, '' for the lowest; size: bytes of the layer's uncompressed tar
 CREATE TABLE layers (
     chain_id TEXT PRIMARY KEY,
     diff_id  TEXT NOT NULL,
     parent   TEXT NOT NULL,
     size     INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- which layers an image stands on; position 0 is the lowest. A used layer cannot be deleted.
+CREATE TABLE image_layers (
+    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    chain_id TEXT NOT NULL REFERENCES layers (chain_id),
+    PRIMARY KEY (image_id, position)
+) WITHOUT ROWID;
+CREATE INDEX image_layers_layer ON image_layers (chain_id);
 
 CREATE TABLE addresses (
     network   TEXT NOT NULL,

@@ -1,0 +1,305 @@
+"""The database: every method one transaction, one clear error for a bad file."""
+
+from __future__ import annotations
+
+import ipaddress
+import sqlite3
+import threading
+
+import pytest
+
+from pouch.spec import errors
+from pouch.store import db
+
+SUBNET = ipaddress.ip_network("10.88.0.0/29")
+
+
+@pytest.fixture
+def database(tmp_path):
+    opened = db.Database(str(tmp_path / "pouch.db"))
+    yield opened
+    opened.close()
+
+
+def add(database, *ids):
+    for number, name in enumerate(ids):
+        database.insert_container(name, f"name-{name}", number, b"{}")
+
+
+def test_a_container_survives_a_reopen(tmp_path):
+    path = str(tmp_path / "pouch.db")
+    first = db.Database(path)
+    first.insert_container("a" * 64, "web", 7, b"\x00record")
+    first.close()
+    second = db.Database(path)
+    assert second.containers() == [db.ContainerRow("a" * 64, "web", 7, b"\x00record")]
+    second.close()
+
+
+def test_a_taken_name_is_dockers_sentence_and_changes_nothing(database):
+    database.insert_container("one", "web", 1, b"1")
+    with pytest.raises(errors.Conflict) as caught:
+        database.insert_container("two", "web", 2, b"2")
+    assert caught.value.message == (
+        'Conflict. The container name "/web" is already in use by container "one". '
+        "You have to remove (or rename) that container to be able to reuse that name."
+    )
+    assert [row.id for row in database.containers()] == ["one"]
+
+
+def test_the_same_id_twice_is_a_conflict(database):
+    database.insert_container("one", "web", 1, b"1")
+    with pytest.raises(errors.Conflict):
+        database.insert_container("one", "other", 2, b"2")
+
+
+def test_rename_frees_the_old_name_and_refuses_a_taken_one(database):
+    add(database, "one", "two")
+    database.rename_container("one", "new")
+    database.insert_container("three", "name-one", 9, b"")
+    with pytest.raises(errors.Conflict, match='container name "/name-two"'):
+        database.rename_container("one", "name-two")
+    assert {row.id: row.name for row in database.containers()}["one"] == "new"
+
+
+@pytest.mark.parametrize("call", [lambda d: d.update_container("x", b""), lambda d: d.rename_container("x", "y")])
+def test_an_unknown_container_is_not_found(database, call):
+    with pytest.raises(errors.NotFound, match="No such container: x"):
+        call(database)
+
+
+def test_update_replaces_the_record(database):
+    add(database, "one")
+    database.update_container("one", b"new")
+    assert database.containers()[0].record == b"new"
+
+
+def test_addresses_are_given_lowest_first_without_the_reserved_ones(database):
+    add(database, *"abcdef")
+    given = [database.reserve_address("bridge", name, SUBNET, {"10.88.0.3"}) for name in "abcd"]
+    assert given == ["10.88.0.2", "10.88.0.4", "10.88.0.5", "10.88.0.6"]
+    with pytest.raises(errors.Unavailable, match=r"network bridge: no free address is left in 10\.88\.0\.0/29"):
+        database.reserve_address("bridge", "e", SUBNET, {"10.88.0.3"})
+
+
+def test_a_container_keeps_its_address_and_gives_it_back(database):
+    add(database, "a", "b", "c")
+    assert database.reserve_address("bridge", "a", SUBNET, ()) == "10.88.0.2"
+    assert database.reserve_address("bridge", "a", SUBNET, ()) == "10.88.0.2"
+    assert database.reserve_address("bridge", "b", SUBNET, ()) == "10.88.0.3"
+    assert database.addresses("bridge") == {"10.88.0.2": "a", "10.88.0.3": "b"}
+    database.release_addresses("a")
+    assert database.reserve_address("bridge", "c", SUBNET, ()) == "10.88.0.2"
+
+
+def test_two_networks_do_not_share_addresses(database):
+    add(database, "a", "b")
+    assert database.reserve_address("one", "a", SUBNET, ()) == database.reserve_address("two", "b", SUBNET, ())
+
+
+def test_an_address_needs_a_container(database):
+    with pytest.raises(errors.Conflict):
+        database.reserve_address("bridge", "nobody", SUBNET, ())
+
+
+def test_ranges_do_not_overlap_and_gaps_are_filled(database):
+    add(database, *"abcd")
+    assert [database.reserve_range(name, 1000, 1299, 100) for name in "abc"] == [1000, 1100, 1200]
+    with pytest.raises(errors.Unavailable, match="no free range of 100 user ids is left between 1000 and 1299"):
+        database.reserve_range("d", 1000, 1299, 100)
+    database.release_range("b")
+    assert database.reserve_range("d", 1000, 1299, 100) == 1100
+
+
+def test_a_container_keeps_its_range_unless_the_bounds_moved(database):
+    add(database, "a")
+    assert database.reserve_range("a", 1000, 1999, 100) == 1000
+    assert database.reserve_range("a", 900, 1999, 100) == 1000
+    assert database.reserve_range("a", 5000, 5999, 100) == 5000
+
+
+@pytest.mark.parametrize("bounds", [(0, 70000), (1000, 2000), (1, 1 << 32)])
+def test_a_range_that_cannot_hold_is_invalid(database, bounds):
+    add(database, "a")
+    with pytest.raises(errors.InvalidInput):
+        database.reserve_range("a", *bounds)
+
+
+def test_deleting_a_container_frees_name_address_and_range(database):
+    add(database, "a", "b")
+    database.reserve_address("bridge", "a", SUBNET, ())
+    database.reserve_range("a", 1000, 1999, 100)
+    database.delete_container("a")
+    database.delete_container("a")
+    assert database.reserve_address("bridge", "b", SUBNET, ()) == "10.88.0.2"
+    assert database.reserve_range("b", 1000, 1999, 100) == 1000
+    database.insert_container("c", "name-a", 1, b"")
+
+
+def test_meta_is_overwritten(database):
+    assert database.get_meta("boot") is None
+    database.set_meta("boot", "one")
+    database.set_meta("boot", "two")
+    assert database.get_meta("boot") == "two"
+
+
+def chain(letter):
+    return "sha256:" + letter * 64
+
+
+def image(database, letter, layers, references=(), created="2024-01-01T00:00:00Z"):
+    for layer in layers:
+        database.insert_layer(db.LayerRow(layer, layer, "", 10))
+    database.insert_image(
+        chain(letter), manifest_digest="", created=created, size=10, layers=layers, references=references
+    )
+
+
+def test_images_come_newest_first_with_layers_in_order_and_names(database):
+    image(database, "1", [chain("b"), chain("a")], ["x:1", "x:2"], "2020-01-01T00:00:00Z")
+    image(database, "2", [chain("b")], [], "2021-01-01T00:00:00Z")
+    newest, oldest = database.images()
+    assert newest == db.ImageRow(chain("2"), "", "2021-01-01T00:00:00Z", 10, (chain("b"),), ())
+    assert oldest.layers == (chain("b"), chain("a"))
+    assert oldest.references == ("x:1", "x:2")
+
+
+def test_a_name_moves_to_the_newer_image(database):
+    image(database, "1", [chain("a")], ["x:latest"])
+    image(database, "2", [chain("b")], ["x:latest"])
+    assert {row.id: row.references for row in database.images()} == {chain("1"): (), chain("2"): ("x:latest",)}
+
+
+def test_an_image_noted_twice_gathers_names_and_keeps_its_layers(database):
+    image(database, "1", [chain("a")], ["x:1"])
+    image(database, "1", [chain("a")], ["x:2"])
+    [row] = database.images()
+    assert row.references == ("x:1", "x:2")
+    assert row.layers == (chain("a"),)
+
+
+def test_a_used_layer_cannot_be_deleted_and_an_unused_one_can(database):
+    image(database, "1", [chain("a"), chain("b")])
+    image(database, "2", [chain("a")])
+    assert database.delete_layer(chain("b")) is False
+    database.delete_image(chain("1"))
+    assert database.unused_layers() == [chain("b")]
+    assert database.delete_layer(chain("b")) is True
+    assert database.find_layer(chain("b")) is None
+    assert database.find_layer(chain("a")) == db.LayerRow(chain("a"), chain("a"), "", 10)
+
+
+def test_an_image_on_an_unknown_layer_is_refused_whole(database):
+    with pytest.raises(errors.Conflict):
+        database.insert_image(
+            chain("1"), manifest_digest="", created="", size=0, layers=[chain("a")], references=["x:1"]
+        )
+    assert database.images() == []
+
+
+def test_tags_are_set_and_deleted(database):
+    image(database, "1", [], [])
+    database.set_tag("x:1", chain("1"))
+    assert database.images()[0].references == ("x:1",)
+    database.delete_tag("x:1")
+    database.delete_tag("x:1")
+    assert database.images()[0].references == ()
+    with pytest.raises(errors.NotFound):
+        database.set_tag("x:1", chain("9"))
+
+
+def test_threads_share_one_connection(database):
+    def work(number):
+        for index in range(50):
+            database.set_meta(f"{number}-{index}", str(index))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [database.get_meta(f"{number}-49") for number in range(4)] == ["49"] * 4
+
+
+def test_the_file_is_private_and_in_wal_mode(tmp_path, database):
+    assert (tmp_path / "pouch.db").stat().st_mode & 0o777 == 0o600
+    other = sqlite3.connect(tmp_path / "pouch.db")
+    assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+
+
+def test_a_file_of_rubbish_is_corrupt_and_kept(tmp_path):
+    path = tmp_path / "pouch.db"
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(errors.CorruptData, match=f"database {path}: file is not a database"):
+        db.Database(str(path))
+    assert path.read_bytes() == b"no database at all" * 100
+
+
+def test_a_damaged_file_is_corrupt(tmp_path):
+    path = tmp_path / "pouch.db"
+    made = db.Database(str(path))
+    for number in range(300):
+        made.insert_container(f"{number:064d}", f"n{number}", number, b"x" * 500)
+    made.close()
+    raw = bytearray(path.read_bytes())
+    raw[8192:40960] = b"\xff" * (40960 - 8192)
+    path.write_bytes(raw)
+    with pytest.raises(errors.CorruptData, match=f"database {path}"):
+        db.Database(str(path))
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / "pouch.db"
+    db.Database(str(path)).close()
+    raw = sqlite3.connect(path)
+    raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    with pytest.raises(errors.Unsupported, match="version 99 is newer than this pouchd, which knows 1"):
+        db.Database(str(path))
+
+
+def test_another_programs_database_is_refused_and_untouched(tmp_path):
+    path = tmp_path / "pouch.db"
+    raw = sqlite3.connect(path)
+    raw.execute("CREATE TABLE theirs (x)")
+    raw.close()
+    with pytest.raises(errors.CorruptData, match="it belongs to another program"):
+        db.Database(str(path))
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+    raw.close()
+
+
+def test_a_failing_migration_leaves_the_version_before_it(tmp_path, monkeypatch):
+    good = db._steps()
+    path = str(tmp_path / "pouch.db")
+    monkeypatch.setattr(db, "_steps", lambda: [*good, "CREATE TABLE extra (x);\nCREATE TABLE extra (x);"])
+    with pytest.raises(errors.Unavailable, match="table extra already exists"):
+        db.Database(path)
+    monkeypatch.setattr(db, "_steps", lambda: [*good, "CREATE TABLE extra (x);"])
+    db.Database(path).close()
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA user_version").fetchone() == (len(good) + 1,)
+    assert raw.execute("SELECT count(*) FROM extra").fetchone() == (0,)
+    raw.close()
+
+
+def test_a_directory_that_does_not_exist_is_unavailable(tmp_path):
+    with pytest.raises(errors.Unavailable, match="unable to open database file"):
+        db.Database(str(tmp_path / "missing" / "pouch.db"))
+
+
+def test_a_full_disk_is_unavailable_and_changes_nothing(database):
+    database._connection.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(errors.Unavailable, match=f"database {database.path}: database or disk is full") as caught:
+        database.insert_container("big", "big", 1, b"x" * 1_000_000)
+    assert caught.value.hint
+    assert database.containers() == []
+
+
+def test_a_closed_database_says_so(database):
+    database.close()
+    database.close()
+    with pytest.raises(errors.Unavailable, match="it is closed"):
+        database.containers()
