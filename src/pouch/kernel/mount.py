@@ -1,0 +1,215 @@
+"""Mounts: overlay, bind, idmapped clones, tmpfs, and what is mounted where.
+
+New mounts are private: nothing that is mounted below them later travels to another namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from pouch.kernel import libc
+from pouch.spec import errors
+
+_MOUNTINFO = "/proc/self/mountinfo"
+_LONGEST_VALUE = 255
+"""Bytes of a value that fsconfig(2) takes."""
+_LONGEST_DATA = 4095
+"""Bytes of the option string that mount(2) takes: a page with its end."""
+_SIZE = re.compile(r"[0-9]+[kKmMgG%]?")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_ATTRIBUTES = {
+    "ro": (libc.MOUNT_ATTR_RDONLY, libc.MS_RDONLY),
+    "nosuid": (libc.MOUNT_ATTR_NOSUID, libc.MS_NOSUID),
+    "nodev": (libc.MOUNT_ATTR_NODEV, libc.MS_NODEV),
+    "noexec": (libc.MOUNT_ATTR_NOEXEC, libc.MS_NOEXEC),
+    "noatime": (libc.MOUNT_ATTR_NOATIME, libc.MS_NOATIME),
+}
+_OLD_KERNEL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
+"""What a kernel without a call, or a filter before it, answers."""
+
+
+def overlay(lower: Sequence[str], upper: str, work: str, target: str, *, options: Sequence[str] = ()) -> None:
+    """Mount an overlay of directories, the top layer first; read-only where `upper` is "".
+
+    options: of overlayfs (`userxattr`, `metacopy=on`, `volatile`) and of any mount (`ro`, `nosuid`, `nodev`, `noexec`,
+    `noatime`). Up to 500 layers where the kernel has `lowerdir+` (6.7), about 200 before it. Raises KernelError; its hint is what
+    the file system said. A single layer without upper, which overlayfs refuses, is a read-only bind of that layer.
+    """
+    if not lower:
+        raise errors.InvalidInput(f"overlay on {target} has no layer: expected at least one lower directory")
+    if not upper and len(lower) == 1:
+        bind(lower[0], target, read_only=True)
+        return
+    try:
+        _overlay_by_parts(lower, upper, work, target, options)
+    except errors.KernelError as first:
+        if first.errno not in _OLD_KERNEL:
+            raise
+        try:
+            _overlay_by_string(lower, upper, work, target, options)
+        except errors.KernelError as second:
+            second.hint = second.hint or first.hint
+            raise second from first
+
+
+def _overlay_by_parts(lower: Sequence[str], upper: str, work: str, target: str, options: Sequence[str]) -> None:
+    """One fsconfig(2) per layer (Documentation/filesystems/overlayfs.rst, "Multiple lower layers")."""
+    attributes = 0
+    with contextlib.ExitStack() as stack:
+        context = libc.fsopen("overlay")
+        stack.callback(os.close, context)
+        try:
+            for layer in lower:
+                libc.fsconfig_set(context, "lowerdir+", _short(layer, stack), target)
+            if upper:
+                libc.fsconfig_set(context, "upperdir", _short(upper, stack), target)
+                libc.fsconfig_set(context, "workdir", _short(work, stack), target)
+            libc.fsconfig_set(context, "source", "overlay", target)
+            for option in options:
+                if option in _ATTRIBUTES:
+                    attributes |= _ATTRIBUTES[option][0]
+                    continue
+                key, equals, value = option.partition("=")
+                libc.fsconfig_set(context, key, value if equals else None, target)
+            libc.fsconfig_create(context, target)
+        except errors.KernelError as error:
+            error.hint = error.hint or _messages(context)
+            raise
+        made = libc.fsmount(context, attributes, target)
+        stack.callback(os.close, made)
+        libc.move_mount(made, target)
+
+
+def _overlay_by_string(lower: Sequence[str], upper: str, work: str, target: str, options: Sequence[str]) -> None:
+    """mount(2). All directories are named by descriptors, which makes them short and free of `:` and `,`."""
+    flags = 0
+    with contextlib.ExitStack() as stack:
+        parts = ["lowerdir=" + ":".join(_by_descriptor(layer, stack) for layer in lower)]
+        if upper:
+            parts += [f"upperdir={_by_descriptor(upper, stack)}", f"workdir={_by_descriptor(work, stack)}"]
+        for option in options:
+            if option in _ATTRIBUTES:
+                flags |= _ATTRIBUTES[option][1]
+            else:
+                parts.append(option)
+        data = ",".join(parts)
+        if len(os.fsencode(data)) > _LONGEST_DATA:
+            hint = f"{len(lower)} layers are more than this kernel takes: Linux 6.7 takes 500"
+            raise errors.KernelError("mount", target, errno.E2BIG, hint=hint)
+        libc.mount("overlay", target, "overlay", flags, data)
+
+
+def _short(path: str, stack: contextlib.ExitStack) -> str:
+    return path if len(os.fsencode(path)) <= _LONGEST_VALUE else _by_descriptor(path, stack)
+
+
+def _by_descriptor(path: str, stack: contextlib.ExitStack) -> str:
+    """A short name of a directory that holds while the stack does."""
+    fd = _open_directory(path)
+    stack.callback(os.close, fd)
+    return f"/proc/self/fd/{fd}"
+
+
+def _open_directory(path: str) -> int:
+    try:
+        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise errors.KernelError("open", path, error.errno or errno.EIO) from error
+
+
+def _messages(context: int) -> str:
+    """What the file system says of a failed fsconfig: lines such as `e overlay: ...`."""
+    found: list[str] = []
+    with contextlib.suppress(OSError):  # ENODATA: no more
+        while line := os.read(context, 1024):
+            found.append(line.decode(errors="replace").strip().partition(" ")[2])
+    return "; ".join(found)
+
+
+def bind(source: str, target: str, *, recursive: bool = False, read_only: bool = False) -> None:
+    """Show `source` at `target` too. read_only holds, with recursive, for all mounts below; it is never writable in between."""
+    attributes = libc.MountAttr(libc.MOUNT_ATTR_RDONLY if read_only else 0, 0, libc.MS_PRIVATE, 0)
+    _clone(source, target, attributes, recursive=recursive)
+
+
+def idmapped_clone(source: str, target: str, userns_fd: int, *, recursive: bool = False) -> None:
+    """Show `source` at `target` with its ids seen through a user namespace's maps (mount_setattr(2), MOUNT_ATTR_IDMAP).
+
+    An id on disk that is `inside` in an extent appears as `outside`, and back. Raises KernelError: EINVAL where the file system
+    cannot, or is itself idmapped already (EPERM), ENOSYS before Linux 5.12.
+    """
+    attributes = libc.MountAttr(libc.MOUNT_ATTR_IDMAP, 0, libc.MS_PRIVATE, userns_fd)
+    _clone(source, target, attributes, recursive=recursive)
+
+
+def _clone(source: str, target: str, attributes: libc.MountAttr, *, recursive: bool) -> None:
+    tree = libc.open_tree(source, libc.OPEN_TREE_CLONE | (libc.AT_RECURSIVE if recursive else 0))
+    try:
+        libc.mount_setattr(tree, attributes, source, recursive=recursive)
+        libc.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
+def tmpfs(target: str, *, size: str = "", mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
+    """Mount an empty tmpfs, nosuid and nodev. size: bytes with an optional k, m, g, or a share of memory with %; "": half."""
+    data = f"mode={mode:o},uid={uid},gid={gid}"
+    if size:
+        if not _SIZE.fullmatch(size):
+            raise errors.InvalidInput(f'invalid tmpfs size "{size}" for {target}: expected digits and k, m, g or %')
+        data += f",size={size}"
+    libc.mount("tmpfs", target, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, data)
+
+
+def unmount(target: str, *, detach: bool = True, missing_ok: bool = True) -> None:
+    """Take the topmost mount off `target`. detach: also when it is in use, then it goes with its last user.
+
+    missing_ok: neither a path that is no mount point nor a missing one is an error.
+    """
+    try:
+        libc.umount2(target, libc.UMOUNT_NOFOLLOW | (libc.MNT_DETACH if detach else 0))
+    except errors.KernelError as error:
+        if not missing_ok or error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+
+
+def unmount_below(prefix: str) -> None:
+    """Take off every mount at and below `prefix`, the deepest first."""
+    for point in mount_points(prefix):
+        unmount(point)
+
+
+def mount_points(prefix: str) -> list[str]:
+    """Where something is mounted at or below `prefix`, the deepest first; a path with two mounts on it is there twice."""
+    top = os.fsencode(prefix).rstrip(b"/")
+    found = [point for point in _mounted() if point == (top or b"/") or point.startswith(top + b"/")]
+    found.reverse()
+    found.sort(key=lambda point: point.count(b"/"), reverse=True)
+    return [os.fsdecode(point) for point in found]
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted exactly there. The path is taken as text: absolute, without links."""
+    return os.fsencode(path) in set(_mounted())
+
+
+def _mounted() -> Iterator[bytes]:
+    """Field 5 of each line of mountinfo (proc_pid_mountinfo(5)), escapes undone."""
+    with open(_MOUNTINFO, "rb") as lines:
+        for line in lines:
+            point = line.split(b" ", 5)[4]
+            yield unescape(point) if b"\\" in point else point
+
+
+def unescape(text: bytes) -> bytes:
+    r"""Undo mountinfo's octal escapes: space, tab, newline and backslash come as `\040`, `\011`, `\012`, `\134`."""
+    return _OCTAL.sub(lambda match: bytes((int(match[1], 8) & 0xFF,)), text)
+
+
+def make_private(target: str) -> None:
+    """Cut a mount and all below it off from propagation, in both directions."""
+    libc.mount("none", target, "", libc.MS_PRIVATE | libc.MS_REC, "")
