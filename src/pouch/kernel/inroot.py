@@ -144,6 +144,38 @@ def _wrong(call: str, path: str, number: int, kind: int, expected: str) -> error
     return errors.KernelError(call, path, number, hint=hint)
 
 
+def make_directories(root: str, path: str, owner: int) -> None:
+    """Make the missing directories on a path, mode 0755, owner and group `owner`; what is there stays as it is.
+
+    KernelError ENOTDIR where something else is in the way, EEXIST where it is a dangling link.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    for count in range(1, len(parts) + 1):
+        above, name = "/".join(parts[: count - 1]), parts[count - 1]
+        try:
+            found = stat(root, f"{above}/{name}")
+        except errors.NotFound:
+            _make_directory(root, above, name, owner)
+        else:
+            if not modes.S_ISDIR(found.st_mode):
+                raise _wrong("mkdir", path, errno.ENOTDIR, modes.S_IFMT(found.st_mode), "a directory")
+
+
+def _make_directory(root: str, above: str, name: str, owner: int) -> None:
+    with _opened(root, above, os.O_PATH | os.O_DIRECTORY) as parent:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+            # A directory has no second name, so what is opened here, if it was swapped, is no file of somebody else.
+            made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                os.fchown(made, owner, owner)
+                os.fchmod(made, 0o755)
+            finally:
+                os.close(made)
+        except OSError as error:
+            raise errors.KernelError("mkdir", f"{above}/{name}", error.errno or errno.EIO) from error
+
+
 def read_file(root: str, path: str, *, limit: int = 1 << 20) -> bytes:
     """All of a regular file. KernelError EFBIG where it has more than `limit` bytes; kinds as with open_file."""
     fd = open_file(root, path)

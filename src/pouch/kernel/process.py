@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pouch.kernel import libc
@@ -35,6 +35,27 @@ CAPABILITIES = tuple(
     ).split()
 )
 """By their number (linux/capability.h)."""
+
+_RLIMIT_LOCKS = 10
+RLIMIT_NAMES: Mapping[str, int] = {
+    "as": resource.RLIMIT_AS,
+    "core": resource.RLIMIT_CORE,
+    "cpu": resource.RLIMIT_CPU,
+    "data": resource.RLIMIT_DATA,
+    "fsize": resource.RLIMIT_FSIZE,
+    "locks": _RLIMIT_LOCKS,
+    "memlock": resource.RLIMIT_MEMLOCK,
+    "msgqueue": resource.RLIMIT_MSGQUEUE,
+    "nice": resource.RLIMIT_NICE,
+    "nofile": resource.RLIMIT_NOFILE,
+    "nproc": resource.RLIMIT_NPROC,
+    "rss": resource.RLIMIT_RSS,
+    "rtprio": resource.RLIMIT_RTPRIO,
+    "rttime": resource.RLIMIT_RTTIME,
+    "sigpending": resource.RLIMIT_SIGPENDING,
+    "stack": resource.RLIMIT_STACK,
+}
+"""Resource limits by the names that `ulimit` options have, with their numbers (setrlimit(2))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +149,10 @@ def capabilities() -> frozenset[str]:
 
 
 def rlimit(name: str) -> tuple[int, int]:
-    """Our soft and hard limit; -1 is unlimited. name: as in `ulimit`, without RLIMIT_ (`nofile`). InvalidInput where there is none such."""
-    number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+    """Our soft and hard limit; -1 is unlimited. name: as in `ulimit`, `nofile`. InvalidInput where there is none such."""
+    number = RLIMIT_NAMES.get(name)
     if number is None:
-        known = sorted(word.removeprefix("RLIMIT_").lower() for word in dir(resource) if word.startswith("RLIMIT_"))
-        raise errors.InvalidInput(f"invalid ulimit type: {name}", hint=f"expected one of {', '.join(known)}")
+        raise errors.InvalidInput(f"invalid ulimit type: {name}", hint=f"expected one of {', '.join(RLIMIT_NAMES)}")
     return resource.getrlimit(number)
 
 
