@@ -1,0 +1,87 @@
+"""The overlay snapshotter on a real kernel, by the suite that every snapshotter passes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+from suites import snapshotter as suite
+
+from pouch.kernel import mount, namespace
+from pouch.spec import errors
+from pouch.store import paths
+from pouch.store.snapshot import overlay
+
+
+def _probe() -> str:
+    """Why this machine cannot, or ""."""
+    top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
+    try:
+        for name in ("lower", "clone", "target", "upper", "work"):
+            os.mkdir(f"{top}/{name}")
+        fd = namespace.open_userns([(0, 1_000_000, 10), (65536, 0, 1)])
+        try:
+            mount.idmapped_clone(f"{top}/lower", f"{top}/clone", fd)
+        finally:
+            os.close(fd)
+        mount.overlay([f"{top}/clone"], f"{top}/upper", f"{top}/work", f"{top}/target")
+        return ""
+    except (errors.PouchError, OSError) as error:
+        return f"no overlay on idmapped mounts here: {error}"
+    finally:
+        for name in ("target", "clone"):
+            mount.unmount(f"{top}/{name}")
+        shutil.rmtree(top)
+
+
+REASON = _probe()
+pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
+ranged = suite.ranged
+
+
+@pytest.fixture
+def snapshotter():
+    # not pytest's tmp_path: that may be a tmpfs or too long for what lives below a run directory
+    top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
+    places = paths.Paths(f"{top}/lib", f"{top}/run")
+    places.ensure()
+    yield suite.Subject(overlay.Overlay(places), places)
+    for point in mount.mount_points(top):
+        mount.unmount(point)
+    shutil.rmtree(top)
+
+
+class TestOverlay(suite.Snapshotters):
+    """The suite on overlay."""
+
+    def test_devices_of_the_image_are_dead_in_a_user_namespace_only(self, ranged):
+        def fill(directory):
+            os.mknod(f"{directory}/null", 0o20666, os.makedev(1, 3))
+
+        layer = self.subject.layer("devices", fill)
+        top = self.subject.mount([layer], userns_fd=ranged)
+        with pytest.raises(PermissionError):
+            os.open(f"{top}/null", os.O_RDONLY)
+        self.it.unmount(suite.ID)
+        with open(f"{self.subject.mount([layer])}/null", "rb") as null:
+            assert null.read() == b""
+
+    def test_what_a_killed_daemon_left_half_mounted_is_taken_off(self, ranged):
+        self.subject.layer("base", suite.base)
+        lower = self.subject.places.lower(suite.ID)
+        os.makedirs(f"{lower}/l")
+        mount.idmapped_clone(self.subject.places.layers, f"{lower}/l", ranged)
+        self.it.unmount(suite.ID)
+        assert mount.mount_points(self.subject.places.run) == []
+        assert not os.path.exists(lower)
+
+    def test_two_mounts_take_two_clones_whatever_the_number_of_layers(self, ranged, monkeypatch):
+        made = []
+        real = mount.idmapped_clone
+        monkeypatch.setattr(mount, "idmapped_clone", lambda *given, **more: (made.append(given), real(*given, **more)))
+        self.subject.mount(
+            [self.subject.layer(f"l{number}", lambda d: suite.put(f"{d}/f")) for number in range(9)], userns_fd=ranged
+        )
+        assert len(made) == 2
