@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote
 
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
@@ -23,11 +22,16 @@ Query = Mapping[str, object]
 class Client:
     """Speaks to one daemon; a new connection for every request."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, timeout: float | None = None) -> None:
         self.host = host
+        self._timeout = timeout
 
     def __repr__(self) -> str:
         return f"<Client {self.host}>"
+
+    def within(self, seconds: float) -> Client:
+        """The same, but no step of a request may take longer."""
+        return Client(self.host, seconds)
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """GET and decode the JSON answer."""
@@ -50,15 +54,18 @@ class Client:
         upload: Iterable[bytes] | None = None,
     ) -> Response:
         """Send a request and read the answer's head. Raises ApiError for an answer of 400 or more."""
-        connection = connect(self.host)
         headers = {"Connection": "close"}
-        return self._exchange(connection, method, path, query, headers, body, upload)
+        return self._exchange(self._connect(), method, path, query, headers, body, upload)
 
     def hijack(self, path: str, query: Query | None = None, body: object = None) -> Response:
         """POST and take the connection over as a two-way stream; the answer is 101 or 200."""
-        return self._exchange(
-            connect(self.host), "POST", path, query, {"Connection": "Upgrade", "Upgrade": "tcp"}, body, None
-        )
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        return self._exchange(self._connect(), "POST", path, query, headers, body, None)
+
+    def _connect(self) -> socket.socket:
+        connection = connect(self.host)
+        connection.settimeout(self._timeout)
+        return connection
 
     def _exchange(
         self,
@@ -70,7 +77,7 @@ class Client:
         body: object,
         upload: Iterable[bytes] | None,
     ) -> Response:
-        content = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else encode(body)
         if body is not None:
             headers["Content-Type"] = "application/json"
         if upload is not None:
@@ -243,6 +250,15 @@ def connect(host: str) -> socket.socket:
     raise CliError(f"unable to parse the daemon's address `{host}`: expected unix://PATH or tcp://HOST:PORT")
 
 
+def encode(document: object) -> bytes:
+    """A JSON body. Raises CliError for text that is no UTF-8: JSON could not carry it unchanged."""
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        shown = error.object[max(error.start - 20, 0) : error.end + 20]
+        raise CliError(f"pouch: an argument is not valid UTF-8: {shown!r}", 125) from None
+
+
 def encode_query(query: Query) -> str:
     """`?a=1&b=x`; booleans as 1 and 0, lists repeated, None left out."""
     pairs = []
@@ -250,10 +266,19 @@ def encode_query(query: Query) -> str:
         values = value if isinstance(value, (list, tuple)) else [value]
         for one in values:
             if one is not None:
-                pairs.append(f"{quote(name)}={quote(str(int(one) if isinstance(one, bool) else one), safe='')}")
+                pairs.append(f"{name}={quote(str(int(one) if isinstance(one, bool) else one))}")
     return "?" + "&".join(pairs) if pairs else ""
 
 
 def segment(name: str) -> str:
     """A name as one part of a path. Images keep their slashes, as Docker's routes expect."""
-    return quote(name, safe="/:@")
+    return quote(name, keep="/:@")
+
+
+_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+
+def quote(text: str, keep: str = "") -> str:
+    """Percent-encoding (RFC 3986). urllib.parse would cost more to import than the rest of a short command."""
+    plain = _UNRESERVED.union(keep.encode())
+    return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))

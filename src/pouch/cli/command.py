@@ -33,7 +33,10 @@ class Context:
 
 
 class Command:
-    """One command. `engine_code` is the exit code where the daemon fails it (`run`: 125)."""
+    """One command. `engine_code` is the exit code where the daemon fails it (`run`: 125).
+
+    Flags stand in `options`, or in titled `groups` where there are many.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Command:
         run: Callable[[Context, flags.Parsed], int],
         *,
         options: Sequence[flags.Flag] = (),
+        groups: Sequence[tuple[str, Sequence[flags.Flag]]] = (),
         at_least: int = 0,
         at_most: int | None = None,
         interspersed: bool = True,
@@ -51,10 +55,10 @@ class Command:
         self.usage = usage
         self.summary = summary
         self.run = run
-        self.options = (
-            *options,
-            flags.switch("help", "" if any(o.short == "h" for o in options) else "h", "Print usage"),
-        )
+        given = [flag for _, group in groups for flag in group] + list(options)
+        asks_help = flags.switch("help", "" if any(one.short == "h" for one in given) else "h", "Print usage")
+        self.groups = (*groups, ("Options", (*options, asks_help)))
+        self.options = (*given, asks_help)
         self.at_least = at_least
         self.at_most = at_most
         self.interspersed = interspersed
@@ -89,10 +93,11 @@ class Command:
 
     def help(self, path: str, width: int = 100) -> str:
         """The text of `--help`."""
+        column = flags.column_of(self.options)
         parts = [
             f"Usage:  {path} {self.usage}",
             self.summary,
-            "Options:\n" + flags.describe(self.options, width),
+            *(f"{title}:\n{flags.describe(group, width, column)}" for title, group in self.groups),
             self.notes,
         ]
         return "\n\n".join(part for part in parts if part)
@@ -115,6 +120,33 @@ def each(names: Sequence[str], action: Callable[[str], str | None]) -> int:
             if shown is not None:
                 print(shown, flush=True)
     return failed
+
+
+def together(names: Sequence[str], action: Callable[[str], str | None]) -> int:
+    """As `each`, but all at once: to stop ten containers takes as long as the slowest of them."""
+    if len(names) < 2:
+        return each(names, action)
+    import threading
+
+    outcomes: dict[int, str | BaseException | None] = {}
+
+    def work(place: int) -> None:
+        try:
+            outcomes[place] = action(names[place])
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the one thread that prints
+            outcomes[place] = error
+
+    def outcome(place: str) -> str | None:
+        threads[int(place)].join()
+        result = outcomes[int(place)]
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    threads = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(names))]
+    for thread in threads:
+        thread.start()
+    return each([str(place) for place in range(len(names))], outcome)
 
 
 def warn(message: str) -> None:

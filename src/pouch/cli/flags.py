@@ -88,6 +88,9 @@ class Parsed:
         _check(flag, value)
         self._values.setdefault(flag.name, []).append(value)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._flags
+
     def given(self, name: str) -> bool:
         """Whether the user wrote this flag."""
         return name in self._values
@@ -186,19 +189,32 @@ def _shorts(cluster: str, rest: list[str], by_short: dict[str, Flag], parsed: Pa
         return
 
 
-def describe(flags: Sequence[Flag], width: int = 100) -> str:
-    """The options part of a help text, sorted by name and wrapped to `width` columns."""
-    heads = []
-    for flag in sorted(flags, key=lambda flag: flag.name):
-        short = f"-{flag.short}, " if flag.short else "    "
-        heads.append((f"  {short}--{flag.name} {flag.value_name}".rstrip(), flag.help + _default(flag)))
-    column = max((len(head) for head, _ in heads), default=0) + 3
+def describe(flags: Sequence[Flag], width: int = 100, column: int = 0) -> str:
+    """The options part of a help text, sorted by name and wrapped to `width` columns. A flag without help is hidden.
+
+    `column`: where the help begins; 0 chooses by the longest flag.
+    """
+    heads = [
+        (head(flag), flag.help + _default(flag)) for flag in sorted(flags, key=lambda flag: flag.name) if flag.help
+    ]
+    column = column or column_of(flags)
     lines = []
-    for head, help in heads:
+    for shown, help in heads:
         first, *others = _wrap(help, max(width - column, 30))
-        lines.append(f"{head:<{column}}{first}")
+        lines.append(f"{shown:<{column}}{first}")
         lines += [" " * column + line for line in others]
     return "\n".join(lines)
+
+
+def head(flag: Flag) -> str:
+    """`  -e, --env list`."""
+    short = f"-{flag.short}, " if flag.short else "    "
+    return f"  {short}--{flag.name} {flag.value_name}".rstrip()
+
+
+def column_of(flags: Sequence[Flag]) -> int:
+    """Where the help texts of these flags begin."""
+    return max((len(head(flag)) for flag in flags if flag.help), default=0) + 3
 
 
 def _default(flag: Flag) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pouch.cli import command, flags, registry
-from pouch.cli.errors import ApiError, ArgumentError, CliError, EngineError, FlagError
+from pouch.cli.errors import ApiError, CliError, EngineError, FlagError
 
 GLOBAL_FLAGS = (
     flags.switch("debug", "D", "Show a traceback where the program itself fails"),
@@ -19,18 +19,39 @@ GLOBAL_FLAGS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `pouch` with these arguments (without the program's name) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    _open_streams()
     try:
-        code = _guarded(list(sys.argv[1:] if argv is None else argv))
+        code = _guarded(_arguments() if argv is None else list(argv))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (`| head`) went away; the interpreter must not complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        command.warn(f"pouch: write to stdout: {error.strerror}")
+        return 1
     return code
+
+
+def _open_streams() -> None:
+    """Stand-ins for closed streams (a socket must not become descriptor 0), and UTF-8 whatever the locale says."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _arguments() -> list[str]:
+    """Our arguments, read as UTF-8: what they are in the container must not hang on the locale here."""
+    return [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
 
 
 def _guarded(argv: list[str]) -> int:
@@ -112,8 +133,6 @@ def _run(context: command.Context, module: str, argv: list[str]) -> int:
         raise CliError(
             f"{error.message}\n\nUsage:  {path} {chosen.usage}\n\nRun '{path} --help' for more information", 125
         ) from None
-    except ArgumentError:
-        raise
     except EngineError as error:
         if chosen.engine_code == 1:
             raise

@@ -1,0 +1,18 @@
+"""`pouch container inspect`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, flags, inspection
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    return inspection.show(parsed.args, lambda name: inspection.container(context.client, name), parsed.text("format"))
+
+
+COMMAND = command.Command(
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Display detailed information on one or more containers",
+    _run,
+    options=(inspection.FORMAT,),
+    at_least=1,
+)

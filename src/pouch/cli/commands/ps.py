@@ -1,0 +1,113 @@
+"""`pouch ps`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, filters, flags, table, units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+SHORT_ID = 12
+COMMAND_WIDTH = 20
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    last = 1 if parsed.on("latest") else parsed.integer("last")
+    query = {
+        "all": parsed.on("all") or None,
+        "limit": last if last > 0 else None,
+        "filters": filters.encode(parsed.many("filter")),
+    }
+    containers = context.client.get("/containers/json", query)
+    listing(whole=parsed.on("no-trunc")).print(containers, parsed.text("format"), quiet=parsed.on("quiet"))
+    return 0
+
+
+def listing(*, whole: bool) -> table.Listing:
+    """The fields of a container. `whole`: nothing shortened."""
+    fields: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+        "ID": ("CONTAINER ID", lambda one: one["Id"] if whole else one["Id"][:SHORT_ID]),
+        "Image": ("IMAGE", lambda one: _image(one, whole=whole)),
+        "Command": ("COMMAND", lambda one: _quoted(one["Command"] if whole else _short(one["Command"]))),
+        "CreatedAt": ("CREATED AT", lambda one: units.local(one["Created"])),
+        "RunningFor": ("CREATED", lambda one: units.ago(one["Created"])),
+        "Status": ("STATUS", lambda one: one["Status"]),
+        "State": ("STATE", lambda one: one["State"]),
+        "Ports": ("PORTS", lambda one: ports(one.get("Ports") or [])),
+        "Mode": ("MODE", _mode),
+        "Rich": ("RICH", lambda one: "true" if one.get("Rich") else "false"),
+        "RichMode": ("RICH MODE", lambda one: one.get("RichMode") or ""),
+        "Boot": ("BOOT", lambda one: one.get("Boot") or ""),
+        "Names": ("NAMES", lambda one: ",".join(_names(one))),
+        "Labels": ("LABELS", lambda one: ",".join(f"{k}={v}" for k, v in sorted((one.get("Labels") or {}).items()))),
+        "Label": ("", lambda one: lambda key: (one.get("Labels") or {}).get(key, "")),
+        "Mounts": ("MOUNTS", lambda one: ",".join(_mount(mount, whole=whole) for mount in one.get("Mounts") or ())),
+        "LocalVolumes": ("LOCAL VOLUMES", lambda one: str(sum(m["Type"] == "volume" for m in one.get("Mounts") or ()))),
+        "Networks": ("NETWORKS", lambda one: ",".join((one.get("NetworkSettings") or {}).get("Networks") or ())),
+    }
+    shown = ("ID", "Image", "Command", "RunningFor", "Status", "Mode", "Ports", "Names")
+    return table.Listing(fields, shown, quiet="ID")
+
+
+def _names(one: dict[str, Any]) -> list[str]:
+    return [name.removeprefix("/") for name in one["Names"]]
+
+
+def _image(one: dict[str, Any], *, whole: bool) -> str:
+    """The name, or a shortened id where the name was taken away."""
+    image: str = one["Image"] or "<no image>"
+    return image.removeprefix("sha256:")[:SHORT_ID] if image.startswith("sha256:") and not whole else image
+
+
+def _quoted(text: str) -> str:
+    return '"' + table.clean(text).replace('"', '\\"') + '"'
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= COMMAND_WIDTH else text[: COMMAND_WIDTH - 1] + "…"
+
+
+def _mode(one: dict[str, Any]) -> str:
+    """`systemd/running`: the init of a rich container, and how far it has come."""
+    return "/".join(part for part in (one.get("RichMode"), one.get("Boot")) if part)
+
+
+def _mount(mount: dict[str, Any], *, whole: bool) -> str:
+    name: str = mount.get("Name") or mount.get("Source") or ""
+    return name if whole or len(name) <= 15 else name[:14] + "…"
+
+
+def ports(given: list[dict[str, Any]]) -> str:
+    """`0.0.0.0:8080->80/tcp, 443/tcp`."""
+    shown = []
+    for port in sorted(given, key=lambda port: (port["PrivatePort"], port["Type"], port.get("PublicPort", 0))):
+        inner = f"{port['PrivatePort']}/{port['Type']}"
+        outer = f"{port.get('IP', '')}:{port['PublicPort']}->" if port.get("PublicPort") else ""
+        shown.append(outer + inner)
+    return ", ".join(shown)
+
+
+COMMAND = command.Command(
+    "[OPTIONS]",
+    "List containers",
+    _run,
+    options=(
+        flags.switch("all", "a", "Show all containers (default shows just running)"),
+        flags.many(
+            "filter",
+            "f",
+            "Filter output (name, label, status, ancestor, exited, ...)",
+            value="key=value",
+            check=filters.check,
+        ),
+        flags.text("format", help="table, json, 'table TEMPLATE' or a Go template", value="template"),
+        flags.integer("last", "n", "Show n last created containers (includes all states)", default=-1),
+        flags.switch("latest", "l", "Show the latest created container (includes all states)"),
+        flags.switch("no-trunc", help="Don't truncate output"),
+        flags.switch("quiet", "q", "Only display container IDs"),
+    ),
+    at_most=0,
+    notes="MODE shows a rich container's init and boot state: starting, running, degraded (a service failed), stopping.",
+)

@@ -1,0 +1,288 @@
+"""From the flags of `run` and `create` to the create document of the API (Docker's shape with Pouch's members)."""
+
+from __future__ import annotations
+
+import os
+
+from pouch.cli import command, files, units, volumes
+from pouch.cli.errors import ApiError, CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pouch.cli.client import Client
+    from pouch.cli.flags import Parsed
+
+REFUSED = 125
+
+
+def document(parsed: Parsed) -> dict[str, Any]:
+    """The body of `POST /containers/create`. Raises CliError for flags that contradict each other."""
+    image, *words = parsed.args
+    _check(parsed)
+    config: dict[str, Any] = {
+        "Image": image,
+        "Cmd": words or None,
+        "Env": files.environment(parsed.many("env-file"), parsed.many("env"), files.own_environment()),
+        "Labels": files.labels(parsed.many("label-file"), parsed.many("label")),
+        "Tty": parsed.on("tty"),
+        "OpenStdin": parsed.on("interactive"),
+        "HostConfig": _host(parsed),
+    }
+    texts = {
+        "Hostname": "hostname",
+        "Domainname": "domainname",
+        "User": "user",
+        "WorkingDir": "workdir",
+        "StopSignal": "stop-signal",
+        "RichMode": "rich-mode",
+        "InitScript": "initscript",
+        "AppExit": "app-exit",
+        "Umask": "umask",
+    }
+    config |= {member: parsed.text(flag) for member, flag in texts.items() if parsed.given(flag)}
+    if parsed.given("entrypoint"):
+        config["Entrypoint"] = [parsed.text("entrypoint")] if parsed.text("entrypoint") else [""]
+    if parsed.given("stop-timeout"):
+        config["StopTimeout"] = parsed.integer("stop-timeout")
+    if parsed.on("no-healthcheck"):
+        config["Healthcheck"] = {"Test": ["NONE"]}
+    if parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript"):
+        config["Rich"] = True
+    _ports(parsed, config)
+    _volumes(parsed, config)
+    attached = streams(parsed)
+    config |= {f"Attach{stream.capitalize()}": stream in attached for stream in ("stdin", "stdout", "stderr")}
+    config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
+    return config
+
+
+def streams(parsed: Parsed) -> frozenset[str]:
+    """Which streams are attached: those of `-a`, else both outputs, and stdin with `-i`; none with `-d`."""
+    if "detach" in parsed and parsed.on("detach"):
+        return frozenset()
+    chosen = {name.lower() for name in parsed.many("attach")} or {"stdout", "stderr"}
+    return frozenset(chosen | {"stdin"} if parsed.on("interactive") else chosen)
+
+
+def _check(parsed: Parsed) -> None:
+    restart = parsed.text("restart").partition(":")[0]
+    if parsed.on("rm") and restart not in {"", "no"}:
+        raise CliError("pouch: conflicting options: cannot specify both --restart and --rm", REFUSED)
+    if parsed.given("cpus") and (parsed.given("cpu-quota") or parsed.given("cpu-period")):
+        raise CliError("pouch: conflicting options: --cpus cannot be used with --cpu-quota or --cpu-period", REFUSED)
+    if parsed.given("app-exit") and not (parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript")):
+        raise CliError("pouch: --app-exit is for rich containers\nhint: add --rich.", REFUSED)
+    if parsed.text("pull") == "always":
+        raise CliError(f"pouch: --pull always: this version cannot pull images\n{HOW_TO_GET_IMAGES}", REFUSED)
+
+
+def _host(parsed: Parsed) -> dict[str, Any]:
+    name, _, count = parsed.text("restart").partition(":")
+    if count and not count.isdecimal():
+        raise CliError(
+            f"pouch: invalid restart policy format: maximum retry count must be an integer: {count}", REFUSED
+        )
+    host: dict[str, Any] = {
+        "AutoRemove": parsed.on("rm"),
+        "RestartPolicy": {"Name": name or "no", "MaximumRetryCount": int(count or 0)},
+        "NetworkMode": parsed.text("network") or parsed.text("net") or "default",
+    }
+    for member, flag in _TEXTS.items():
+        if parsed.given(flag):
+            host[member] = parsed.text(flag)
+    for member, flag in _NUMBERS.items():
+        if parsed.given(flag):
+            host[member] = parsed.integer(flag)
+    for member, flag in _SIZES.items():
+        if parsed.given(flag):
+            host[member] = units.parse_size(parsed.text(flag))
+    for member, flag in _SWITCHES.items():
+        if parsed.on(flag):
+            host[member] = True
+    for member, names in _LISTS.items():
+        if values := parsed.many(*names):
+            host[member] = values
+    if parsed.given("cpus"):
+        host["NanoCpus"] = units.parse_cpus(parsed.text("cpus"))
+    host |= _structures(parsed)
+    return host
+
+
+_TEXTS = {
+    "CgroupParent": "cgroup-parent",
+    "CgroupnsMode": "cgroupns",
+    "CpusetCpus": "cpuset-cpus",
+    "CpusetMems": "cpuset-mems",
+    "IpcMode": "ipc",
+    "PidMode": "pid",
+    "Runtime": "runtime",
+    "UTSMode": "uts",
+    "UsernsMode": "userns",
+}
+_NUMBERS = {
+    "BlkioWeight": "blkio-weight",
+    "CpuPeriod": "cpu-period",
+    "CpuQuota": "cpu-quota",
+    "CpuShares": "cpu-shares",
+    "OomScoreAdj": "oom-score-adj",
+    "PidsLimit": "pids-limit",
+}
+_SIZES = {
+    "Memory": "memory",
+    "MemoryReservation": "memory-reservation",
+    "MemorySwap": "memory-swap",
+    "ShmSize": "shm-size",
+}
+_SWITCHES = {
+    "Init": "init",
+    "OomKillDisable": "oom-kill-disable",
+    "Privileged": "privileged",
+    "PublishAllPorts": "publish-all",
+    "ReadonlyRootfs": "read-only",
+}
+_LISTS = {
+    "CapAdd": ("cap-add",),
+    "CapDrop": ("cap-drop",),
+    "Dns": ("dns",),
+    "DnsOptions": ("dns-option", "dns-opt"),
+    "DnsSearch": ("dns-search",),
+    "GroupAdd": ("group-add",),
+    "PoststopHooks": ("poststop-hook",),
+    "PrestartHooks": ("prestart-hook",),
+}
+
+
+def _structures(parsed: Parsed) -> dict[str, Any]:
+    """The members that are lists of objects and maps."""
+    found: dict[str, Any] = {}
+    if hosts := parsed.many("add-host"):
+        found["ExtraHosts"] = [entry.replace("=", ":", 1) if "=" in entry else entry for entry in hosts]
+    if devices := parsed.many("device"):
+        found["Devices"] = [volumes.device(spec) for spec in devices]
+    if limits := parsed.many("ulimit"):
+        found["Ulimits"] = list({entry["Name"]: entry for entry in map(volumes.ulimit, limits)}.values())
+    if mounts := parsed.many("mount"):
+        found["Mounts"] = [volumes.mount(spec) for spec in mounts]
+    if tmpfs := parsed.many("tmpfs"):
+        found["Tmpfs"] = {target: options for target, _, options in (spec.partition(":") for spec in tmpfs)}
+    if sysctls := parsed.many("sysctl"):
+        found["Sysctls"] = _pairs(sysctls)
+    if annotations := parsed.many("annotation"):
+        found["Annotations"] = _pairs(annotations)
+    if options := parsed.many("security-opt"):
+        found["SecurityOpt"] = [_security(option) for option in options]
+    if parsed.given("log-driver") or parsed.given("log-opt"):
+        found["LogConfig"] = {"Type": parsed.text("log-driver"), "Config": _pairs(parsed.many("log-opt"))}
+    return found
+
+
+def _pairs(entries: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
+
+
+def _security(option: str) -> str:
+    """`seccomp=FILE` with the file's content, which the daemon may not be able to read."""
+    name, _, value = option.partition("=" if "=" in option else ":")
+    if name != "seccomp" or value in {"", "unconfined", "builtin"}:
+        return option
+    import json
+
+    try:
+        with open(value, encoding="utf-8") as file:
+            profile = json.load(file)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CliError(f"pouch: opening seccomp profile ({value}) failed: {reason}", REFUSED) from None
+    except ValueError as error:
+        raise CliError(f"pouch: seccomp profile ({value}) is no JSON: {error}", REFUSED) from None
+    return f"seccomp={json.dumps(profile, separators=(',', ':'))}"
+
+
+def _ports(parsed: Parsed, config: dict[str, Any]) -> None:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for spec in parsed.many("publish"):
+        for port, binding in volumes.publish(spec):
+            bindings.setdefault(port, []).append(binding)
+    exposed = [port for spec in parsed.many("expose") for port, _ in volumes.publish(spec)]
+    if bindings:
+        config["HostConfig"]["PortBindings"] = bindings
+    if bindings or exposed:
+        config["ExposedPorts"] = {port: {} for port in (*bindings, *exposed)}
+
+
+def _volumes(parsed: Parsed, config: dict[str, Any]) -> None:
+    """`-v`: with a source a bind, alone a volume without a name."""
+    specs = [volumes.volume(spec) for spec in parsed.many("volume")]
+    if binds := [spec for spec in specs if ":" in spec]:
+        config["HostConfig"]["Binds"] = binds
+    if nameless := [spec for spec in specs if ":" not in spec]:
+        config["Volumes"] = {target: {} for target in nameless}
+
+
+HOW_TO_GET_IMAGES = (
+    "hint: `pouch load -i FILE` reads what `docker save` wrote; `pouch image bootstrap debian:bookworm` (or busybox) makes one; "
+    "`pouch images` lists those at hand."
+)
+
+
+def create(client: Client, parsed: Parsed) -> tuple[str, dict[str, Any]]:
+    """Create the container and tell its warnings; its id and the document it was made of."""
+    config = document(parsed)
+    cid_file = _CidFile(parsed.text("cidfile"))
+    try:
+        answer = client.post("/containers/create", {"name": parsed.text("name") or None}, config)
+    except ApiError as error:
+        cid_file.discard()
+        raise _without_image(error, config["Image"], parsed) from None
+    except BaseException:
+        cid_file.discard()
+        raise
+    cid_file.write(answer["Id"])
+    for warning in answer.get("Warnings") or ():
+        command.warn(f"WARNING: {warning}")
+    return answer["Id"], config
+
+
+def _without_image(error: ApiError, image: str, parsed: Parsed) -> CliError:
+    if error.status != 404 or "No such image" not in error.message or parsed.text("pull") == "never":
+        return error
+    last = image.rpartition("/")[2]
+    shown = image if ":" in last or "@" in image else f"{image}:latest"
+    message = f"pouch: Unable to find image '{shown}' locally, and this version does not pull from registries"
+    return CliError(f"{message}\n{HOW_TO_GET_IMAGES}", REFUSED)
+
+
+class _CidFile:
+    """The file of `--cidfile`: made before the container, so that no other can take it, and filled after."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+        if not path:
+            return
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            raise CliError(
+                f"pouch: container ID file found, make sure the other container isn't running or delete {path}", REFUSED
+            ) from None
+        except OSError as error:
+            raise CliError(
+                f"pouch: failed to create the container ID file: {path}: {error.strerror}", REFUSED
+            ) from None
+
+    def write(self, container_id: str) -> None:
+        """Fill it."""
+        if self._descriptor >= 0:
+            os.write(self._descriptor, container_id.encode())
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def discard(self) -> None:
+        """Remove it: there is no container."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            os.unlink(self._path)

@@ -1,0 +1,187 @@
+"""The flags that `run` and `create` share, by topic: Docker's names, and Pouch's own."""
+
+from __future__ import annotations
+
+from pouch.cli import tty, units, volumes
+from pouch.cli.flags import Flag, integer, many, switch, text
+
+RICH_MODES = ("auto", "systemd", "sbin-init", "dumb-init")
+APP_EXITS = ("stop", "keep", "restart")
+PULLS = ("missing", "never", "always")
+
+
+def one_of(*choices: str) -> object:
+    """A check that the value is one of these."""
+
+    def check(value: str) -> None:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+
+    return check
+
+
+def pair(value: str) -> None:
+    """A check for KEY=VALUE."""
+    if not value.partition("=")[0]:
+        raise ValueError("expected KEY=VALUE")
+
+
+def _umask(value: str) -> None:
+    if not value or len(value) > 5 or set(value) - set("01234567") or int(value, 8) > 0o777:
+        raise ValueError("expected octal digits, 0000 to 0777")
+
+
+def _host_address(value: str) -> None:
+    name, _, address = value.partition("=" if "=" in value else ":")
+    if not name or not address:
+        raise ValueError(f"bad format for add-host: {value!r}: expected NAME:ADDRESS")
+
+
+def _stream(value: str) -> None:
+    if value.lower() not in {"stdin", "stdout", "stderr"}:
+        raise ValueError("valid streams are STDIN, STDOUT and STDERR")
+
+
+_SIZE = units.parse_size
+
+RICH = (
+    switch("rich", help="Boot the image like a machine: an init as PID 1, the app and the system services under it"),
+    text(
+        "rich-mode",
+        help=f"Which init ({'|'.join(RICH_MODES)}); auto takes what the image has. Means --rich",
+        value="mode",
+        check=one_of(*RICH_MODES),  # type: ignore[arg-type]
+    ),
+    text("initscript", help='"PATH ARGS" run inside the container before the init, at every start', value="command"),
+    text(
+        "app-exit",
+        help=f"What the machine does when the app ends ({'|'.join(APP_EXITS)}; stop ends it with the app's exit code)",
+        value="action",
+        check=one_of(*APP_EXITS),  # type: ignore[arg-type]
+    ),
+    many(
+        "prestart-hook", help="Command run on the host before the start, with the state JSON on stdin", value="command"
+    ),
+    many(
+        "poststop-hook",
+        help="Command run on the host after the stop, with the exit code in its state JSON",
+        value="command",
+    ),
+)
+
+BASICS = (
+    text("name", help="Assign a name to the container"),
+    switch("interactive", "i", "Keep STDIN open even if not attached"),
+    switch("tty", "t", "Allocate a pseudo-TTY"),
+    switch("rm", help="Remove the container when it exits"),
+    text(
+        "restart",
+        help="When to start it again (no|on-failure[:times]|always|unless-stopped)",
+        default="no",
+        value="policy",
+    ),
+    many("attach", "a", "Attach to STDIN, STDOUT or STDERR only", value="stream", check=_stream),
+    text("cidfile", help="Write the container ID to the file", value="file"),
+    text(
+        "pull",
+        help="What to do about a missing image (missing|never|always); this version cannot pull",
+        default="missing",
+        value="when",
+        check=one_of(*PULLS),  # type: ignore[arg-type]
+    ),
+    many("label", "l", "Set meta data on the container", value="key=value", check=pair),
+    many("label-file", help="Read in a file of labels, one a line", value="file"),
+    many("annotation", help="Add an annotation (passed to the OCI runtime)", value="key=value", check=pair),
+    text("runtime", help="OCI runtime to use (crun, runc)"),
+    switch("quiet", "q", ""),
+)
+
+PROCESS = (
+    many("env", "e", "Set environment variables; KEY alone takes the value here", value="key=value"),
+    many("env-file", help="Read in a file of environment variables", value="file"),
+    text("workdir", "w", "Working directory inside the container", value="directory"),
+    text("user", "u", "User name or number (format: <name|uid>[:<group|gid>])", value="user"),
+    many("group-add", help="Additional groups", value="group"),
+    text("umask", help="File mode creation mask of the app, octal", value="octal", check=_umask),
+    text("entrypoint", help="Overwrite the image's ENTRYPOINT", value="program"),
+    switch("init", help="Run a small init that forwards signals and reaps processes"),
+    text("stop-signal", help="Signal to stop the container", value="signal"),
+    integer("stop-timeout", help="Seconds to wait for the stop before it is killed"),
+    switch("no-healthcheck", help="Disable the image's HEALTHCHECK"),
+    text("log-driver", help="Logging driver", value="driver"),
+    many("log-opt", help="Log driver options", value="key=value", check=pair),
+)
+
+FILES = (
+    many("volume", "v", "Bind a host directory or file: SOURCE:TARGET[:ro]", value="spec", check=volumes.volume),
+    many("mount", help="type=bind|tmpfs,source=PATH,target=PATH[,readonly]", value="spec", check=volumes.mount),
+    many("tmpfs", help="Mount a tmpfs: TARGET[:OPTIONS]", value="spec"),
+    switch("read-only", help="Mount the container's root filesystem as read only"),
+    many("device", help="Give a host device: HOST[:CONTAINER][:rwm]", value="spec", check=volumes.device),
+    text("shm-size", help="Size of /dev/shm", value="bytes", check=_SIZE),
+)
+
+NETWORK = (
+    text("network", help="Network of the container (bridge|none|host)", value="network"),
+    text("net", help="", value="network"),
+    text("hostname", "h", "Host name", value="name"),
+    text("domainname", help="NIS domain name", value="name"),
+    many("add-host", help="Add to /etc/hosts: NAME:ADDRESS", value="entry", check=_host_address),
+    many("dns", help="DNS servers", value="address"),
+    many("dns-search", help="DNS search domains", value="domain"),
+    many("dns-option", help="DNS options", value="option"),
+    many("dns-opt", help="", value="option"),
+    many("publish", "p", "Publish ports: [IP:][HOST:]CONTAINER[/PROTOCOL]", value="spec", check=volumes.publish),
+    switch("publish-all", "P", "Publish all exposed ports to random ports"),
+    many("expose", help="Expose a port", value="port", check=volumes.publish),
+)
+
+RESOURCES = (
+    text("memory", "m", "Memory limit", value="bytes", check=_SIZE),
+    text("memory-swap", help="Limit of memory plus swap; -1 for unlimited swap", value="bytes", check=_SIZE),
+    text("memory-reservation", help="Memory soft limit", value="bytes", check=_SIZE),
+    text("cpus", help="Number of CPUs", value="decimal", check=units.parse_cpus),
+    integer("cpu-shares", "c", "CPU shares (relative weight)"),
+    integer("cpu-quota", help="CPU time in microseconds per period"),
+    integer("cpu-period", help="Length of a period in microseconds"),
+    text("cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)", value="list"),
+    text("cpuset-mems", help="Memory nodes in which to allow execution (0-3, 0,1)", value="list"),
+    integer("pids-limit", help="Limit the number of processes (-1 for unlimited)"),
+    integer("blkio-weight", help="Block IO weight, 10 to 1000"),
+    many("ulimit", help="Ulimit options: NAME=SOFT[:HARD]", value="limit", check=volumes.ulimit),
+    integer("oom-score-adj", help="Tune the host's OOM preferences (-1000 to 1000)"),
+    switch("oom-kill-disable", help=""),
+)
+
+ISOLATION = (
+    switch("privileged", help="Give extended privileges to this container"),
+    many("cap-add", help="Add Linux capabilities", value="capability"),
+    many("cap-drop", help="Drop Linux capabilities", value="capability"),
+    many("security-opt", help="Security options (no-new-privileges, seccomp=FILE|unconfined)", value="option"),
+    many("sysctl", help="Sysctl options", value="key=value", check=pair),
+    text("pid", help="PID namespace (empty: its own, host)", value="mode"),
+    text("ipc", help="IPC namespace (empty: its own, host)", value="mode"),
+    text("uts", help="UTS namespace (empty: its own, host)", value="mode"),
+    text("userns", help="User namespace (host, private; empty: private for rich containers)", value="mode"),
+    text("cgroupns", help="Cgroup namespace (private, host)", value="mode"),
+    text("cgroup-parent", help="Parent cgroup", value="cgroup"),
+)
+
+GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
+    ("Rich containers", RICH),
+    ("Container", BASICS),
+    ("Process", PROCESS),
+    ("Files and devices", FILES),
+    ("Network", NETWORK),
+    ("Resources", RESOURCES),
+    ("Isolation", ISOLATION),
+)
+
+
+def keys(value: str) -> None:
+    """A check for --detach-keys."""
+    tty.parse_detach_keys(value)
+
+
+DETACH_KEYS = text("detach-keys", help=f"Keys to detach with (default {tty.DETACH_KEYS})", value="keys", check=keys)
+SIG_PROXY = switch("sig-proxy", help="Pass signals on to the process", default=True)

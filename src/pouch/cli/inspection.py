@@ -1,0 +1,72 @@
+"""Documents of containers and images, printed whole or by a template: shared by the three `inspect` commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from pouch.cli import command, flags
+from pouch.cli.client import segment
+from pouch.cli.errors import ApiError, CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pouch.cli.client import Client
+
+FORMAT = flags.text("format", "f", "json, or a Go template ({{.State.Status}})", value="template")
+
+Find = "Callable[[str], Any]"
+
+
+def container(client: Client, name: str) -> Any:
+    """The document of a container."""
+    return client.get(f"/containers/{segment(name)}/json")
+
+
+def image(client: Client, name: str) -> Any:
+    """The document of an image."""
+    return client.get(f"/images/{segment(name)}/json")
+
+
+def either(client: Client, name: str) -> Any:
+    """A container of that name, else an image. Raises CliError in Docker's words."""
+    for find in (container, image):
+        try:
+            return find(client, name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    raise CliError(f"Error: No such object: {name}")
+
+
+def show(names: Sequence[str], find: Callable[[str], Any], template: str) -> int:
+    """Print what is found of the names, then what is not; the exit code."""
+    from pouch.cli.errors import Unreachable
+
+    found, failures = [], []
+    for name in names:
+        try:
+            found.append(find(name))
+        except Unreachable:
+            raise
+        except CliError as error:
+            failures.append(error.message)
+    _print(found, template)
+    for message in failures:
+        command.warn(message)
+    return 1 if failures else 0
+
+
+def _print(found: list[Any], text: str) -> None:
+    if text in {"", "json"}:
+        print(
+            json.dumps(found, ensure_ascii=False, indent=None if text else 4, separators=(",", ":") if text else None)
+        )
+        return
+    from pouch.cli import template
+
+    parsed = template.parse(text)
+    for document in found:
+        print(parsed.render(document))

@@ -1,0 +1,115 @@
+"""Lists as Docker prints them: columns of equal width, a template per line, JSON, or ids alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+GAP = 3
+NARROWEST = 10
+
+
+def columns(rows: Sequence[Sequence[str]], narrowest: int = NARROWEST) -> str:
+    """Rows of cells as text; every column but the last is padded to its widest cell, and never narrower than `narrowest`."""
+    widths: list[int] = []
+    for row in rows:
+        for place, cell in enumerate(row[:-1]):
+            if place == len(widths):
+                widths.append(narrowest)
+            widths[place] = max(widths[place], _width(cell) + GAP)
+    return "\n".join(
+        "".join(cell + " " * (widths[place] - _width(cell)) for place, cell in enumerate(row[:-1])) + row[-1]
+        for row in rows
+        if row
+    )
+
+
+def _width(cell: str) -> int:
+    if cell.isascii():
+        return len(cell)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in cell
+    )
+
+
+class Listing:
+    """A kind of list: its fields with their headings, and which of them the plain table shows.
+
+    `fields`: name -> (heading, function from an item to a text). A field without a heading takes an argument in the
+    template: its function gives a function.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, tuple[str, Callable[[Any], Any]]], shown: Sequence[str], quiet: str = ""
+    ) -> None:
+        self._fields = fields
+        self._shown = shown
+        self._quiet = quiet
+
+    def __repr__(self) -> str:
+        return f"<Listing {' '.join(self._shown)}>"
+
+    def print(self, items: Iterable[Any], template: str = "", *, quiet: bool = False) -> None:
+        """Print the items by `--format` and `--quiet`. Raises CliError for a template that is wrong."""
+        if quiet and not template:
+            for item in items:
+                print(self._fields[self._quiet][1](item))
+        elif template in {"", "table"}:
+            headings = [self._fields[name][0] for name in self._shown]
+            rows = [[clean(self._fields[name][1](item)) for name in self._shown] for item in items]
+            print(columns([headings, *rows]))
+        else:
+            self._by_template(items, template)
+
+    def _by_template(self, items: Iterable[Any], text: str) -> None:
+        from pouch.cli import template
+
+        if text == "json":
+            text = "{{json .}}"
+        tabular = text.startswith("table ")
+        parsed = template.parse(text.removeprefix("table ").strip() if tabular else text)
+        if not tabular:
+            for item in items:
+                print(parsed.render(_Fields(self._fields, item)))
+            return
+        headings = _Fields({name: (head, _heading(head)) for name, (head, _) in self._fields.items()}, None)
+        lines = [parsed.render(headings), *(parsed.render(_Fields(self._fields, item)) for item in items)]
+        print(columns([clean(line, keep="\t").split("\t") for line in lines]))
+
+
+def clean(cell: str, keep: str = "") -> str:
+    """A text of a container's or an image's for a terminal's line: control characters shown, not sent."""
+    if cell.isprintable():
+        return cell
+    return "".join(
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
+        for letter in cell
+    )
+
+
+def _heading(head: str) -> Callable[[Any], Any]:
+    """What stands in a field's place in the first line; a field without heading takes an argument, and shows that."""
+    return lambda item: head or str
+
+
+class _Fields(Mapping[str, object]):
+    """The fields of one item, computed when a template asks."""
+
+    def __init__(self, fields: Mapping[str, tuple[str, Callable[[Any], Any]]], item: Any) -> None:
+        self._fields = fields
+        self._item = item
+
+    def __getitem__(self, name: str) -> object:
+        return self._fields[name][1](self._item)
+
+    def __iter__(self) -> Any:
+        return (name for name in self._fields if not callable(self[name]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,400 @@
+"""The part of Go's text/template that people write after `--format`: read and evaluated here, functions in `template_functions`.
+
+{{.Name}} {{.State.Status}} {{index .Labels "a"}} {{json .Config}} {{.Name | upper | printf "%-20s|"}}
+{{range .Mounts}}...{{else}}...{{end}}  {{range $key, $value := .Labels}}...{{end}}
+{{if eq .State.Status "running"}}...{{else if ...}}...{{else}}...{{end}}  {{with .X}}...{{end}}
+{{$x := .Name}}{{$x}}  {{- trimmed -}}  {{/* comment */}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from pouch.cli.errors import CliError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
+_KEYWORDS = frozenset(("range", "if", "with", "else", "end"))
+_UNSUPPORTED = frozenset(("block", "break", "continue", "define", "template"))
+_HELP = "hint: fields ({{.Name}}), index, json, join, range, if, eq and the like of Go templates are understood."
+
+Scope = "dict[str, Any]"
+Expression = "Callable[[Any, dict[str, Any]], Any]"
+
+
+class TemplateError(CliError):
+    """A template that is wrong; says where."""
+
+    def __init__(self, reason: str, *, hint: str = _HELP) -> None:
+        super().__init__(f"template parsing error: {reason}" + (f"\n{hint}" if hint else ""))
+
+
+class Template:
+    """A template that was read. `render` may be called for many values."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+
+    def __repr__(self) -> str:
+        return f"<Template of {len(self._nodes)} nodes>"
+
+    def render(self, value: object) -> str:
+        """The text for one value. Raises TemplateError for a field the value lacks."""
+        written: list[str] = []
+        _write(self._nodes, value, {"$": value}, written)
+        return "".join(written)
+
+
+class Node:
+    """A text, an expression to print, or a block with what it holds."""
+
+    __slots__ = ("body", "expression", "keyword", "otherwise", "text", "variables")
+
+    def __init__(self, keyword: str, *, text: str = "", expression: Any = None, variables: Sequence[str] = ()) -> None:
+        self.keyword = keyword
+        self.text = text
+        self.expression = expression
+        self.variables = variables
+        self.body: list[Node] = []
+        self.otherwise: list[Node] = []
+
+
+def parse(text: str) -> Template:
+    """Read a template; a backslash and a `t` or `n` are a tab or a newline. Raises TemplateError."""
+    parts = list(_parts(text.replace("\\t", "\t").replace("\\n", "\n")))
+    nodes, ended_by, _ = _block(parts, 0)
+    if ended_by:
+        raise TemplateError(f"unexpected {{{{{ended_by}}}}}")
+    return Template(nodes)
+
+
+def _parts(text: str) -> Iterator[tuple[str, list[Token]]]:
+    """Texts (with no tokens) and actions (with tokens), in turn."""
+    trim = False
+    while text:
+        before, opening, rest = text.partition("{{")
+        if trim:
+            before = before.lstrip()
+        if opening and rest[:1] == "-" and rest[1:2].isspace():
+            before, rest = before.rstrip(), rest[1:]
+        if before:
+            yield before, []
+        if not opening:
+            return
+        if rest.lstrip().startswith("/*"):
+            _, closing, text = rest.partition("*/")
+            if not closing:
+                raise TemplateError("unclosed comment")
+            inside, closing, text = text.partition("}}")
+            trim = inside.endswith("-")
+            if inside.strip(" \t\n-") or not closing:
+                raise TemplateError("comment ends before closing delimiter")
+            continue
+        tokens, text, trim = _tokens(rest)
+        yield "", tokens
+
+
+class Token:
+    """One token of an action. kind: field, name, variable, value, or the punctuation itself."""
+
+    __slots__ = ("kind", "spaced", "value")
+
+    def __init__(self, kind: str, value: Any, *, spaced: bool) -> None:
+        self.kind = kind
+        self.value = value
+        self.spaced = spaced
+
+    def __repr__(self) -> str:
+        return f"<Token {self.kind} {self.value!r}>"
+
+
+_END = Token("end", "", spaced=True)
+
+
+def _tokens(text: str) -> tuple[list[Token], str, bool]:
+    """The tokens up to `}}`, what follows it, and whether the text after is to be trimmed."""
+    found: list[Token] = []
+    place = 0
+    while place < len(text):
+        start = place
+        while place < len(text) and text[place].isspace():
+            place += 1
+        spaced = place > start or not found
+        if text.startswith("}}", place):
+            return _closed(found), text[place + 2 :], False
+        if text.startswith("-}}", place):
+            return _closed(found), text[place + 3 :], True
+        token, place = _token(text, place, spaced=spaced)
+        found.append(token)
+    raise TemplateError(f"unclosed action: {{{{{text.strip()[:40]}")
+
+
+def _closed(tokens: list[Token]) -> list[Token]:
+    if not tokens:
+        raise TemplateError("missing value for command: {{}} is empty")
+    return [*tokens, _END]
+
+
+def _token(text: str, place: int, *, spaced: bool) -> tuple[Token, int]:
+    letter = text[place : place + 1]
+    if letter in {'"', "`", "'"}:
+        return _quoted(text, place, letter, spaced=spaced)
+    if text.startswith(":=", place):
+        return Token(":=", ":=", spaced=spaced), place + 2
+    if letter in "|(),=":
+        return Token(letter, letter, spaced=spaced), place + 1
+    if letter.isdigit() or (letter in "+-" and text[place + 1 : place + 2].isdigit()):
+        end = place + 1
+        while end < len(text) and (text[end] in _LETTERS or text[end] == "."):
+            end += 1
+        return Token("value", _number(text[place:end]), spaced=spaced), end
+    kind, start = {".": ("field", 1), "$": ("variable", 1)}.get(letter, ("name", 0))
+    end = place + start
+    while end < len(text) and text[end] in _LETTERS:
+        end += 1
+    if end == place:
+        raise TemplateError(f"unexpected {letter!r} in {{{{{text.partition('}}')[0].strip()}}}}}")
+    return Token(kind, text[place:end] if kind == "variable" else text[place + start : end], spaced=spaced), end
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text, 0)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise TemplateError(f"bad number syntax: {text!r}") from None
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
+
+
+def _quoted(text: str, place: int, quote: str, *, spaced: bool) -> tuple[Token, int]:
+    end, letters = place + 1, []
+    while end < len(text) and text[end] != quote:
+        letter = text[end]
+        if letter == "\\" and quote != "`":
+            end += 1
+            letter = _ESCAPES.get(text[end : end + 1], "")
+            if not letter:
+                raise TemplateError(f"unknown escape \\{text[end : end + 1]} in a quoted string")
+        letters.append(letter)
+        end += 1
+    if end >= len(text):
+        raise TemplateError("unterminated quoted string")
+    if quote == "'":
+        if len(letters) != 1:
+            raise TemplateError("malformed character constant: use double quotes for strings")
+        return Token("value", ord(letters[0]), spaced=spaced), end + 1
+    return Token("value", "".join(letters), spaced=spaced), end + 1
+
+
+def _block(parts: list[tuple[str, list[Token]]], place: int) -> tuple[list[Node], str, int]:
+    """Nodes up to `end`, `else` or the end of the text; which of them it was; the place of it."""
+    nodes: list[Node] = []
+    while place < len(parts):
+        text, tokens = parts[place]
+        if not tokens:
+            nodes.append(Node("text", text=text))
+            place += 1
+            continue
+        word = tokens[0].value if tokens[0].kind == "name" else ""
+        if word in {"end", "else"}:
+            return nodes, word, place
+        if word in _UNSUPPORTED:
+            raise TemplateError(f"{{{{{word}}}}} is not supported here")
+        if word in _KEYWORDS:
+            node, place = _control(parts, place, word, tokens[1:])
+        else:
+            node, place = _action(tokens), place + 1
+        nodes.append(node)
+    return nodes, "", place
+
+
+def _control(parts: list[tuple[str, list[Token]]], place: int, word: str, tokens: list[Token]) -> tuple[Node, int]:
+    variables, tokens = _declared(tokens, 2 if word == "range" else 1)
+    node = Node(word, expression=_whole(tokens), variables=variables)
+    node.body, ended_by, place = _block(parts, place + 1)
+    if ended_by == "else":
+        rest = parts[place][1][1:]
+        if rest[0] is not _END:  # {{else if ...}}: its {{end}} closes both
+            inner, place = _control(parts, place, rest[0].value, rest[1:])
+            node.otherwise = [inner]
+            return node, place
+        node.otherwise, ended_by, place = _block(parts, place + 1)
+        if ended_by == "else":
+            raise TemplateError("expected {{end}}; found {{else}}")
+    if ended_by != "end":
+        raise TemplateError(f"unexpected end: {{{{{word}}}}} needs an {{{{end}}}}")
+    return node, place + 1
+
+
+def _action(tokens: list[Token]) -> Node:
+    if tokens[0].kind == "variable" and tokens[1].kind in {":=", "="}:
+        return Node("set", expression=_whole(tokens[2:]), variables=[tokens[0].value])
+    return Node("print", expression=_whole(tokens))
+
+
+def _declared(tokens: list[Token], most: int) -> tuple[list[str], list[Token]]:
+    """The variables of `$key, $value := ...`, and the tokens after."""
+    names: list[str] = []
+    place = 0
+    while tokens[place].kind == "variable":
+        names.append(tokens[place].value)
+        place += 1
+        if tokens[place].kind == ":=" and len(names) <= most:
+            return names, tokens[place + 1 :]
+        if tokens[place].kind != ",":
+            break
+        place += 1
+    return [], tokens
+
+
+def _whole(tokens: list[Token]) -> Any:
+    expression, place = _pipeline(tokens, 0)
+    if tokens[place] is not _END:
+        raise TemplateError(f"unexpected {tokens[place].value!r}")
+    return expression
+
+
+def _pipeline(tokens: list[Token], place: int) -> tuple[Any, int]:
+    expression, place = _command(tokens, place, None)
+    while tokens[place].kind == "|":
+        expression, place = _command(tokens, place + 1, expression)
+    return expression, place
+
+
+def _command(tokens: list[Token], place: int, piped: Any) -> tuple[Any, int]:
+    """A function or field with its arguments; `piped` is the last argument."""
+    token = tokens[place]
+    arguments: list[Any] = []
+    if token.kind == "name" and token.value not in {"true", "false", "nil"}:
+        head: Any = _function(token.value)
+        place += 1
+    else:
+        head, place = _operand(tokens, place)
+    while tokens[place].kind not in {"end", "|", ")"}:
+        argument, place = _operand(tokens, place)
+        arguments.append(argument)
+    if piped is not None:
+        arguments.append(piped)
+    return _call(head, arguments), place
+
+
+def _operand(tokens: list[Token], place: int) -> tuple[Any, int]:
+    token = tokens[place]
+    place += 1
+    if token.kind == "(":
+        expression, place = _pipeline(tokens, place)
+        if tokens[place].kind != ")":
+            raise TemplateError("unclosed left paren")
+        place += 1
+    elif token.kind == "value":
+        expression = _constant(token.value)
+    elif token.kind == "name" and token.value in {"true", "false", "nil"}:
+        expression = _constant({"true": True, "false": False, "nil": None}[token.value])
+    elif token.kind == "name":
+        expression = _call(_function(token.value), [])
+    elif token.kind == "variable":
+        expression = _variable(token.value)
+    elif token.kind == "field":
+        expression = _field(_current, token.value) if token.value else _current
+    else:
+        raise TemplateError(f"unexpected {token.value or 'end'!r}: a field such as .Name was expected")
+    while tokens[place].kind == "field" and not tokens[place].spaced and tokens[place].value:
+        expression = _field(expression, tokens[place].value)
+        place += 1
+    return expression, place
+
+
+def _function(name: str) -> Callable[..., Any]:
+    from pouch.cli import template_functions
+
+    found = template_functions.FUNCTIONS.get(name)
+    if found is None:
+        raise TemplateError(f'function "{name}" not defined')
+    return lambda _value, _scope: found
+
+
+def _current(value: Any, _scope: dict[str, Any]) -> Any:
+    return value
+
+
+def _constant(constant: object) -> Callable[..., Any]:
+    return lambda _value, _scope: constant
+
+
+def _variable(name: str) -> Callable[..., Any]:
+    def read(_value: Any, scope: dict[str, Any]) -> Any:
+        if name not in scope:
+            raise TemplateError(f'undefined variable "{name}"')
+        return scope[name]
+
+    return read
+
+
+def _field(of: Any, name: str) -> Callable[..., Any]:
+    from pouch.cli import template_functions
+
+    def read(value: Any, scope: dict[str, Any]) -> Any:
+        return template_functions.field(of(value, scope), name)
+
+    return read
+
+
+def _call(head: Any, arguments: list[Any]) -> Callable[..., Any]:
+    def run(value: Any, scope: dict[str, Any]) -> Any:
+        called = head(value, scope)
+        if not callable(called):
+            if arguments:
+                raise TemplateError(f"can't give argument to non-function {called!r}")
+            return called
+        try:
+            return called(*(argument(value, scope) for argument in arguments))
+        except (TypeError, ValueError, IndexError) as error:
+            raise TemplateError(f"error calling {getattr(called, '__name__', 'function')}: {error}") from None
+
+    return run
+
+
+def _write(nodes: list[Node], value: Any, scope: dict[str, Any], written: list[str]) -> None:
+    from pouch.cli import template_functions
+
+    for node in nodes:
+        if node.keyword == "text":
+            written.append(node.text)
+            continue
+        result = node.expression(value, scope)
+        if node.keyword == "print":
+            written.append(template_functions.shown(result))
+        elif node.keyword == "set":
+            scope[node.variables[0]] = result
+        elif node.keyword == "range":
+            _write_range(node, result, value, scope, written)
+        else:
+            inner = scope | dict.fromkeys(node.variables, result)
+            if template_functions.truth(result):
+                _write(node.body, result if node.keyword == "with" else value, inner, written)
+            else:
+                _write(node.otherwise, value, inner, written)
+
+
+def _write_range(node: Node, result: Any, value: Any, scope: dict[str, Any], written: list[str]) -> None:
+    if isinstance(result, Mapping):
+        pairs: list[tuple[Any, Any]] = sorted(result.items())
+    elif isinstance(result, (list, tuple)):
+        pairs = list(enumerate(result))
+    elif result is None:
+        pairs = []
+    else:
+        raise TemplateError(f"range can't iterate over {result!r}")
+    for key, item in pairs:
+        named = dict(zip(node.variables, (key, item) if len(node.variables) == 2 else (item,), strict=False))
+        _write(node.body, item, scope | named, written)
+    if not pairs:
+        _write(node.otherwise, value, dict(scope), written)

@@ -1,0 +1,160 @@
+"""`-v`, `--mount`, `--tmpfs`, `--device`, `-p`: the small languages in flags, to members of a create document."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Document = "dict[str, Any]"
+
+
+def volume(text: str) -> str:
+    """`SOURCE:TARGET[:OPTIONS]` with a relative SOURCE (`./x`, `.`) made absolute. Raises ValueError."""
+    source, colon, rest = text.partition(":")
+    if not text or (colon and (not source or not rest or rest.startswith(":"))):
+        raise ValueError("invalid spec: empty section between colons: expected SOURCE:TARGET[:OPTIONS]")
+    if source.startswith("."):
+        source = os.path.abspath(source)
+    return f"{source}{colon}{rest}"
+
+
+_SPELLINGS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_SWITCHES = frozenset(("readonly", "bind-nonrecursive", "bind-create-src"))
+_BIND = frozenset(("bind-propagation", "bind-nonrecursive"))
+_TMPFS = frozenset(("tmpfs-size", "tmpfs-mode"))
+
+
+def mount(text: str) -> dict[str, Any]:
+    """`type=bind,source=/a,target=/b,readonly` to an entry of HostConfig.Mounts. Raises ValueError."""
+    options = _options(text)
+    kind = options.pop("type", "volume").lower()
+    entry: dict[str, Any] = {"Type": kind}
+    for name, value in options.items():
+        if name == "source":
+            entry["Source"] = os.path.abspath(value) if kind == "bind" and value.startswith(".") else value
+        elif name == "target":
+            entry["Target"] = value
+        elif name == "readonly":
+            entry["ReadOnly"] = _truth(name, value)
+        elif name in _BIND and kind == "bind":
+            _bind_option(entry, name, value)
+        elif name in _TMPFS and kind == "tmpfs":
+            _tmpfs_option(entry, name, value)
+        elif name not in {"consistency", "volume-nocopy", "bind-create-src"}:
+            raise ValueError(f"unexpected key '{name}' in '{name}={value}' for type '{kind}'")
+    if not entry.get("Target"):
+        raise ValueError("target is required: expected type=bind|tmpfs,source=PATH,target=PATH[,readonly]")
+    return entry
+
+
+def _options(text: str) -> dict[str, str]:
+    if '"' in text:
+        import csv
+
+        fields = next(csv.reader([text]))
+    else:
+        fields = text.split(",")
+    found: dict[str, str] = {}
+    for field in fields:
+        name, equals, value = field.strip().partition("=")
+        name = _SPELLINGS.get(name.lower(), name.lower())
+        if not equals and name not in _SWITCHES:
+            raise ValueError(f"invalid field '{field}' must be a key=value pair")
+        found[name] = value if equals else "true"
+    return found
+
+
+def _truth(name: str, value: str) -> bool:
+    if value.lower() not in {"1", "t", "true", "0", "f", "false"}:
+        raise ValueError(f"invalid value for {name}: {value}")
+    return value.lower() in {"1", "t", "true"}
+
+
+def _bind_option(entry: dict[str, Any], name: str, value: str) -> None:
+    options = entry.setdefault("BindOptions", {})
+    if name == "bind-propagation":
+        options["Propagation"] = value.lower()
+    else:
+        options["NonRecursive"] = _truth(name, value)
+
+
+def _tmpfs_option(entry: dict[str, Any], name: str, value: str) -> None:
+    options = entry.setdefault("TmpfsOptions", {})
+    if name == "tmpfs-size":
+        from pouch.cli import units
+
+        options["SizeBytes"] = units.parse_size(value)
+        return
+    try:
+        options["Mode"] = int(value, 8)
+    except ValueError:
+        raise ValueError(f"invalid value for {name}: {value}: expected octal digits") from None
+
+
+def device(text: str) -> dict[str, str]:
+    """`HOST[:CONTAINER][:rwm]` to an entry of HostConfig.Devices. Raises ValueError."""
+    parts = text.split(":")
+    source, permissions = parts[0], "rwm"
+    if len(parts) > 1 and parts[-1] and set(parts[-1]) <= set("rwm"):
+        permissions = parts.pop()
+    target = parts[1] if len(parts) > 1 and parts[1] else source
+    if len(parts) > 2 or not source.startswith("/") or not target.startswith("/"):
+        raise ValueError("invalid device specification: expected /dev/HOST[:/dev/CONTAINER][:rwm]")
+    return {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions}
+
+
+def publish(text: str) -> list[tuple[str, dict[str, str]]]:
+    """`[IP:][HOST:]CONTAINER[/tcp|udp|sctp]`, ports or ranges, to pairs of `80/tcp` and its binding. Raises ValueError."""
+    rest, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if protocol not in {"tcp", "udp", "sctp"}:
+        raise ValueError(f"invalid proto: {protocol}")
+    rest, _, inner = rest.rpartition(":")
+    if rest.startswith("["):
+        address, _, outer = rest[1:].partition("]")
+        outer = outer.removeprefix(":")
+    else:
+        address, _, outer = rest.rpartition(":")
+    inside, outside = _ports(inner), _ports(outer) if outer else []
+    if outside and len(outside) != len(inside):
+        if len(inside) > 1:
+            raise ValueError(f"invalid ranges specified for container and host Ports: {inner} and {outer}")
+        return [(f"{inside[0]}/{protocol}", {"HostIp": address, "HostPort": outer})]
+    return [
+        (f"{port}/{protocol}", {"HostIp": address, "HostPort": str(outside[place]) if outside else ""})
+        for place, port in enumerate(inside)
+    ]
+
+
+def _ports(text: str) -> list[int]:
+    first, dash, last = text.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise ValueError(f"invalid containerPort: {text}: expected [IP:][HOST:]CONTAINER[/PROTOCOL]")
+    start, end = int(first), int(last or first)
+    if not 0 < start <= end < 65536:
+        raise ValueError(f"invalid port range: {text}")
+    return list(range(start, end + 1))
+
+
+def ulimit(text: str) -> dict[str, Any]:
+    """`nofile=1024[:2048]` to an entry of HostConfig.Ulimits; -1 or `unlimited` is no limit. Raises ValueError."""
+    name, _, limits = text.partition("=")
+    soft, colon, hard = limits.partition(":")
+    if not name or not soft:
+        raise ValueError(f"invalid ulimit argument: {text}: expected NAME=SOFT[:HARD]")
+    entry = {"Name": name.lower(), "Soft": _limit(soft), "Hard": _limit(hard if colon else soft)}
+    low, high = entry["Soft"], entry["Hard"]
+    if high != -1 and (low == -1 or low > high):
+        raise ValueError(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard or soft}")
+    return entry
+
+
+def _limit(text: str) -> Any:
+    if text in {"-1", "unlimited", "infinity"}:
+        return -1
+    if not text.isdecimal():
+        raise ValueError(f"invalid ulimit value: {text}")
+    return int(text)
