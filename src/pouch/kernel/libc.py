@@ -195,8 +195,10 @@ def fsopen(kind: str) -> int:
 
 def fsconfig_set(fd: int, key: str, value: str | None, target: str) -> None:
     """fsconfig(2): set a parameter, a flag where value is None. The kernel takes at most 255 bytes of a value."""
-    command = FSCONFIG_SET_FLAG if value is None else FSCONFIG_SET_STRING
-    _fsconfig(f"{target} {key}", fd, command, key.encode(), None if value is None else os.fsencode(value), 0)
+    if value is None:
+        _fsconfig(f"{target} ({key})", fd, FSCONFIG_SET_FLAG, key.encode(), None, 0)
+    else:
+        _fsconfig(f"{target} ({key}={value})", fd, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
 
 
 def fsconfig_create(fd: int, target: str) -> None:

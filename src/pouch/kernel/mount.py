@@ -104,6 +104,8 @@ def _overlay_by_string(lower: Sequence[str], upper: str, work: str, target: str,
 
 
 def _short(path: str, stack: contextlib.ExitStack) -> str:
+    if "\\" in path:  # overlayfs takes it for an escape in some of its parameters
+        return _by_descriptor(path, stack)
     return path if len(os.fsencode(path)) <= _LONGEST_VALUE else _by_descriptor(path, stack)
 
 

@@ -1,0 +1,159 @@
+"""Probes that try a kernel feature in a child of their own, and a mount namespace around a test.
+
+A probe answers "" where the feature works, else why not; `needs(probe)` skips a test or a module with that reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pouch.kernel import libc, mount, namespace
+from pouch.spec import errors
+
+_ALSO_CLONED = 0x40000000
+
+Probe = Callable[[], str]
+
+
+def needs(*probes: Probe) -> pytest.MarkDecorator:
+    """Skip where one of the probes says why it cannot be."""
+    reasons = [f"{probe.__name__}: {reason}" for probe in probes if (reason := probe())]
+    return pytest.mark.skipif(bool(reasons), reason="; ".join(reasons))
+
+
+def _tried(lines: str) -> str:
+    """Run Python lines in a process of their own, that nothing of theirs may outlive; the last line of what failed."""
+    code = f"import os, tempfile\nfrom pouch.kernel import cgroup, libc, mount, namespace\n{lines}"
+    path = os.pathsep.join(each for each in sys.path if each)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+
+
+_ON_TMPFS = """
+namespace.leave_mount_namespace()
+top = tempfile.mkdtemp()
+mount.tmpfs(top)
+os.chdir(top)
+"""
+
+
+@functools.cache
+def private_mount_namespace() -> str:
+    """A mount namespace of our own, and a tmpfs in it."""
+    return _tried(_ON_TMPFS + "os.chdir('/'); mount.unmount(top); os.rmdir(top)")
+
+
+@functools.cache
+def overlay_mounts() -> str:
+    """An overlay of directories on tmpfs."""
+    directories = "[os.mkdir(each) for each in 'abt']"
+    return _tried(
+        f"{_ON_TMPFS}{directories}; mount.overlay(['a', 'b'], '', '', 't')\n"
+        "os.chdir('/'); mount.unmount_below(top); os.rmdir(top)"
+    )
+
+
+@functools.cache
+def user_namespaces() -> str:
+    """A user namespace with a range of ids."""
+    return _tried("namespace.open_userns([(0, 100000, 65536), (65536, 0, 1)])")
+
+
+@functools.cache
+def idmapped_mounts() -> str:
+    """A tmpfs seen through a user namespace's ids."""
+    return _tried(
+        f"{_ON_TMPFS}os.mkdir('a'); os.mkdir('t')\n"
+        "mount.idmapped_clone('a', 't', namespace.open_userns([(0, 100000, 65536), (65536, 0, 1)]))\n"
+        "os.chdir('/'); mount.unmount_below(top); os.rmdir(top)"
+    )
+
+
+@functools.cache
+def network_namespaces() -> str:
+    """A network namespace of our own."""
+    return _tried("namespace.open_netns()")
+
+
+@functools.cache
+def writable_cgroups() -> str:
+    """A group of our own in every hierarchy."""
+    return _tried(
+        "name = f'/pouch-probe-{os.getpid()}'\n"
+        "for each in cgroup.current().hierarchies: os.mkdir(each.point + name)\n"
+        "cgroup.remove(name)"
+    )
+
+
+@functools.cache
+def device_nodes() -> str:
+    """Making a device node."""
+    return _tried(f"{_ON_TMPFS}import stat; os.mknod('n', stat.S_IFCHR | 0o600, os.makedev(1, 3))")
+
+
+@contextlib.contextmanager
+def private_mounts() -> Iterator[None]:
+    """Run the block in a mount namespace that ends with it, whatever was mounted and left. For the main thread only."""
+    before = namespace.open_namespace(os.getpid(), namespace.Kind.MOUNT)
+    cwd = os.getcwd()
+    try:
+        namespace.leave_mount_namespace()
+        yield
+    finally:
+        libc.setns(before, libc.CLONE_NEWNS, "the mount namespace from before")
+        os.chdir(cwd)
+        os.close(before)
+
+
+def open_descriptors() -> set[tuple[int, str]]:
+    """Our descriptors with what they are of."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists
+            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
+    return found
+
+
+def has_children() -> bool:
+    """Whether a child of ours, zombies and cloned ones among them, is left."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _ALSO_CLONED)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def run_as(uid: int, action: Callable[[], object]) -> int:
+    """Run it in a child with these ids and no groups; its exit status, 0 or the errno of what it raised."""
+    pid = os.fork()
+    if pid == 0:
+        status = 255
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            action()
+            status = 0
+        except (OSError, errors.KernelError) as error:
+            status = error.errno or 255
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def unmounted(path: str) -> bool:
+    """Whether nothing is mounted at or below the path."""
+    return not mount.mount_points(path)
