@@ -10,6 +10,7 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -20,6 +21,7 @@ from pouch.spec import errors
 _ALSO_CLONED = 0x40000000
 
 Probe = Callable[[], str]
+BUSYBOX = "/bin/busybox"
 
 
 def needs(*probes: Probe) -> pytest.MarkDecorator:
@@ -29,41 +31,39 @@ def needs(*probes: Probe) -> pytest.MarkDecorator:
 
 
 def _tried(lines: str) -> str:
-    """Run Python lines in a process of their own, that nothing of theirs may outlive; the last line of what failed."""
-    code = f"import os, tempfile\nfrom pouch.kernel import cgroup, libc, mount, namespace\n{lines}"
+    """Run Python lines in a process of their own, in an empty directory; the last line of what failed, "" where nothing did."""
+    code = f"import os, stat\nfrom pouch.kernel import cgroup, mount, namespace\n{lines}"
     path = os.pathsep.join(each for each in sys.path if each)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as place:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=place,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
 
 
 _ON_TMPFS = """
 namespace.leave_mount_namespace()
-top = tempfile.mkdtemp()
-mount.tmpfs(top)
-os.chdir(top)
+mount.tmpfs(os.getcwd())
+os.chdir(os.getcwd())
 """
+"""Goes with the process: nobody else sees the mount."""
 
 
 @functools.cache
 def private_mount_namespace() -> str:
     """A mount namespace of our own, and a tmpfs in it."""
-    return _tried(_ON_TMPFS + "os.chdir('/'); mount.unmount(top); os.rmdir(top)")
+    return _tried(_ON_TMPFS)
 
 
 @functools.cache
 def overlay_mounts() -> str:
     """An overlay of directories on tmpfs."""
-    directories = "[os.mkdir(each) for each in 'abt']"
-    return _tried(
-        f"{_ON_TMPFS}{directories}; mount.overlay(['a', 'b'], '', '', 't')\n"
-        "os.chdir('/'); mount.unmount_below(top); os.rmdir(top)"
-    )
+    return _tried(f"{_ON_TMPFS}[os.mkdir(each) for each in 'abt']; mount.overlay(['a', 'b'], '', '', 't')")
 
 
 @functools.cache
@@ -76,9 +76,8 @@ def user_namespaces() -> str:
 def idmapped_mounts() -> str:
     """A tmpfs seen through a user namespace's ids."""
     return _tried(
-        f"{_ON_TMPFS}os.mkdir('a'); os.mkdir('t')\n"
-        "mount.idmapped_clone('a', 't', namespace.open_userns([(0, 100000, 65536), (65536, 0, 1)]))\n"
-        "os.chdir('/'); mount.unmount_below(top); os.rmdir(top)"
+        f"{_ON_TMPFS}[os.mkdir(each) for each in 'at']\n"
+        "mount.idmapped_clone('a', 't', namespace.open_userns([(0, 100000, 65536), (65536, 0, 1)]))"
     )
 
 
@@ -93,15 +92,21 @@ def writable_cgroups() -> str:
     """A group of our own in every hierarchy."""
     return _tried(
         "name = f'/pouch-probe-{os.getpid()}'\n"
-        "for each in cgroup.current().hierarchies: os.mkdir(each.point + name)\n"
-        "cgroup.remove(name)"
+        "try: [os.mkdir(each.point + name) for each in cgroup.current().hierarchies]\n"
+        "finally: cgroup.remove(name)"
     )
 
 
 @functools.cache
 def device_nodes() -> str:
     """Making a device node."""
-    return _tried(f"{_ON_TMPFS}import stat; os.mknod('n', stat.S_IFCHR | 0o600, os.makedev(1, 3))")
+    return _tried(f"{_ON_TMPFS}os.mknod('n', stat.S_IFCHR | 0o600, os.makedev(1, 3))")
+
+
+@functools.cache
+def static_busybox() -> str:
+    """Debian's busybox-static."""
+    return "" if os.path.exists(BUSYBOX) else f"no {BUSYBOX} on this host (Debian: busybox-static)"
 
 
 @contextlib.contextmanager

@@ -190,7 +190,7 @@ def mount_points(prefix: str) -> list[str]:
     top = os.fsencode(prefix).rstrip(b"/")
     found = [point for point in _mounted() if point == (top or b"/") or point.startswith(top + b"/")]
     found.reverse()
-    found.sort(key=lambda point: point.count(b"/"), reverse=True)
+    found.sort(key=lambda point: point.rstrip(b"/").count(b"/"), reverse=True)
     return [os.fsdecode(point) for point in found]
 
 
