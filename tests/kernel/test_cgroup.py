@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -102,3 +103,23 @@ def test_a_group_with_processes_is_not_removed_and_says_why(group, waiting):
     assert caught.value.errno == errno.EBUSY
     assert caught.value.hint == "processes are left in it"
     assert cgroup.container_directories(group) == [place]  # the others went
+
+
+def test_a_daemon_in_a_cgroup_namespace_finds_the_same_groups(group):
+    code = (
+        "import os\n"
+        "from pouch.kernel import cgroup, libc\n"
+        "libc.unshare(libc.CLONE_NEWCGROUP)\n"
+        f"print(cgroup.mode(), cgroup.unified_root(), *cgroup.container_directories({group!r}), sep='\\n')\n"
+        "print(cgroup.process_cgroup(os.getpid()))\n"
+    )
+    place = cgroup.container_directories(group)[0]
+    inside = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+        preexec_fn=lambda: enter(place, os.getpid()),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert inside == [str(cgroup.mode()), cgroup.unified_root(), *cgroup.container_directories(group), "/"]
