@@ -17,6 +17,7 @@ COMMON: Entries = {
 CONTAINERS: Entries = {
     "attach": ("attach", "Attach local standard input, output, and error streams to a running container"),
     "create": ("create", "Create a new container"),
+    "diff": ("diff", "Inspect changes to files or directories on a container's filesystem"),
     "kill": ("kill", "Kill one or more running containers"),
     "pause": ("pause", "Pause all processes within one or more containers"),
     "rename": ("rename", "Rename a container"),
@@ -30,6 +31,7 @@ CONTAINERS: Entries = {
 
 OTHERS: Entries = {
     "events": ("events", "Get real time events from the server"),
+    "history": ("history", "Show the history of an image"),
     "info": ("info", "Display system-wide information"),
     "inspect": ("inspect", "Return low-level information on containers and images"),
     "load": ("load", "Load an image from a tar archive or STDIN"),
@@ -53,6 +55,7 @@ GROUPS: dict[str, tuple[str, Entries]] = {
         "Manage images",
         {
             "bootstrap": ("image_bootstrap", "Make an image of a Debian suite or of busybox on this host"),
+            "history": OTHERS["history"],
             "inspect": ("image_inspect", "Display detailed information on one or more images"),
             "load": OTHERS["load"],
             "ls": ("images", "List images"),

@@ -159,7 +159,7 @@ def _formatted(flags: str, verb: str, value: Any) -> str:
         return f"%{flags}s" % json_module.dumps(shown(value), ensure_ascii=False)
     if verb in "svt":
         return f"%{flags}s" % shown(value)
-    return f"%{flags}{verb}" % value
+    return str(f"%{flags}{verb}" % value)
 
 
 def slice(value: Any, start: int = 0, end: int | None = None) -> Any:

@@ -76,11 +76,18 @@ COMMAND = command.Command(
     "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     "Create and run a new container from an image",
     _run,
-    groups=creation_flags.GROUPS,
-    options=(
-        flags.switch("detach", "d", "Run container in background and print container ID"),
-        creation_flags.DETACH_KEYS,
-        creation_flags.SIG_PROXY,
+    groups=(
+        creation_flags.GROUPS[0],
+        (
+            "Container",
+            (
+                flags.switch("detach", "d", "Run container in background and print container ID"),
+                creation_flags.DETACH_KEYS,
+                creation_flags.SIG_PROXY,
+                *creation_flags.BASICS,
+            ),
+        ),
+        *creation_flags.GROUPS[2:],
     ),
     at_least=1,
     interspersed=False,

@@ -8,14 +8,13 @@ from pouch.cli.client import segment
 TIME = (
     flags.integer("time", "t", "Seconds to wait before killing the container (default: as it was created with, or 10)"),
     flags.integer("timeout", help=""),
-    flags.text("signal", "s", "Signal to send first (default: the container's stop signal)", value="signal"),
 )
 
 
 def query(parsed: flags.Parsed) -> dict[str, object]:
-    """`t` and `signal` of stop and restart."""
+    """`t` of stop and restart."""
     seconds = next((parsed.integer(name) for name in ("timeout", "time") if parsed.given(name)), None)
-    return {"t": seconds, "signal": parsed.text("signal") or None}
+    return {"t": seconds}
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:

@@ -1,0 +1,43 @@
+"""`pouch top`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, flags, table
+from pouch.cli.client import segment
+from pouch.cli.errors import CliError
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    name, *options = parsed.args
+    path = f"/containers/{segment(name)}"
+    if not parsed.on("tree"):
+        found = context.client.get(f"{path}/top", {"ps_args": " ".join(options) or None})
+        rows = [found["Titles"], *(found["Processes"] or ())]
+        print(table.columns([[table.clean(cell) for cell in row] for row in rows], narrowest=20))
+        return 0
+    if options:
+        raise CliError("pouch: --tree takes no ps options")
+    from pouch.cli import tree
+
+    processes = context.client.get(f"{path}/tree") or []
+    if parsed.text("format") == "json":
+        import json
+
+        print(json.dumps(processes, ensure_ascii=False, indent=4))
+    else:
+        print(tree.draw(processes, colour=command.colour_wanted()))
+    return 0
+
+
+COMMAND = command.Command(
+    "[OPTIONS] CONTAINER [ps OPTIONS]",
+    "Display the running processes of a container",
+    _run,
+    options=(
+        flags.switch("tree", help="All processes as a tree, by what they belong to: init, app, system services, kits"),
+        flags.text("format", help="With --tree: json", value="format"),
+    ),
+    at_least=1,
+    interspersed=False,
+    notes="Flags stand before the container's name: what follows it goes to ps(1) on the host, `-ef` by default.",
+)
