@@ -19,6 +19,7 @@ from pouch.spec import errors
 
 _GONE = (FileNotFoundError, ProcessLookupError)
 _LONGEST_COMMAND = 4096
+_NO_LOGIN_UID = str((1 << 32) - 1)
 _ENDED = frozenset("ZXx")
 _HIGHEST_SIGNAL = 64
 _RT_FIRST, _RT_LAST = 34, 64
@@ -146,6 +147,25 @@ def capabilities() -> frozenset[str]:
     line = next(line for line in _read("/proc/self/status", 1 << 14).splitlines() if line.startswith(b"CapBnd:"))
     held = int(line.split()[1], 16)
     return frozenset(name for number, name in enumerate(CAPABILITIES) if held >> number & 1)
+
+
+def unset_loginuid() -> bool:
+    """Take back a login uid that we inherited (a daemon started from an ssh session): containers would inherit it too, and pam_loginuid(8)
+
+    then fails for their cron and sshd. False where the kernel refuses (no CAP_AUDIT_CONTROL, or made immutable); nothing to do is True.
+    """
+    path = "/proc/self/loginuid"
+    try:
+        with open(path, "r+", encoding="ascii") as file:
+            if file.read().strip() == _NO_LOGIN_UID:
+                return True
+            file.seek(0)
+            file.write(_NO_LOGIN_UID)
+    except FileNotFoundError:
+        return True  # a kernel without audit has none
+    except OSError:
+        return False
+    return True
 
 
 def rlimit(name: str) -> tuple[int, int]:

@@ -163,6 +163,10 @@ class Paths:
         """Where a container's overlay is mounted."""
         return f"{self.container_run(container_id)}/rootfs"
 
+    def view(self, container_id: str) -> str:
+        """Where a container's files are mounted read-only, without the seed layer, while its start is planned."""
+        return f"{self.container_run(container_id)}/view"
+
     def run_dir(self, container_id: str) -> str:
         """Where the tmpfs for a rich container's /run is mounted."""
         return f"{self.container_run(container_id)}/run"

@@ -34,6 +34,15 @@ class Snapshotter(Protocol):
         leaves nothing. Raises KernelError; NotFound for a layer that is not there, Conflict where it is mounted already.
         """
 
+    def clear_seed(self, id: str) -> None:
+        """Empty the seed layer of a container that is not mounted."""
+
+    def view(self, id: str, layers: Sequence[str]) -> None:
+        """Show what the container's files are now, read-only and without the seed layer, at `paths.view`; not while it is mounted."""
+
+    def unview(self, id: str) -> None:
+        """Take the view off; idempotent."""
+
     def unmount(self, id: str) -> None:
         """Take off whatever of it is mounted; idempotent."""
 

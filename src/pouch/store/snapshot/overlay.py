@@ -71,9 +71,27 @@ class Overlay:
             parts = [_below(path, shown) for path in (*lower, upper, work)]
             mount.overlay(parts[:-2], parts[-2], parts[-1], target, options=(*_OPTIONS, "nodev"))
 
+    def clear_seed(self, id: str) -> None:
+        """See Snapshotter.clear_seed."""
+        erase.erase(self._paths.seed(id))
+        self.prepare(id)
+
+    def view(self, id: str, layers: Sequence[str]) -> None:
+        """See Snapshotter.view. The empty seed stands at the bottom: an overlay without an upper wants two layers at least."""
+        upper, target = self._paths.upper(id), self._paths.view(id)
+        own = [upper] if os.path.isdir(upper) else []
+        _make_directory(target)
+        lower = [*own, *(self._layer(chain) for chain in reversed(layers)), self._paths.seed(id)]
+        mount.overlay(lower, "", "", target)
+
+    def unview(self, id: str) -> None:
+        """See Snapshotter.unview."""
+        mount.unmount(self._paths.view(id))
+        _forget_directory(self._paths.view(id))
+
     def unmount(self, id: str) -> None:
         """Take off the overlay at `paths.rootfs(id)` and what a killed daemon may have left of a mount."""
-        for point in (self._paths.rootfs(id), *mount.mount_points(self._paths.lower(id))):
+        for point in (self._paths.view(id), self._paths.rootfs(id), *mount.mount_points(self._paths.lower(id))):
             mount.unmount(point)
         lower = self._paths.lower(id)
         for name in ("l", "c"):

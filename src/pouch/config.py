@@ -1,0 +1,263 @@
+"""The daemon's configuration: `/etc/pouch/pouchd.toml`, then flags over it. Every message names the key and what was expected."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pouch import __version__
+from pouch.engine.settings import CgroupManager, Settings
+from pouch.spec import container, errors
+
+DEFAULT_FILE = "/etc/pouch/pouchd.toml"
+DEFAULT_RUN = "/run/pouch"
+COMPATIBLE_SOCKET = "/var/run/pouchd.sock"
+"""Where PouchContainer's users look."""
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Everything the administrator decided. `listen`: `unix:///PATH`; `group`: who may use the sockets besides root."""
+
+    settings: Settings = field(default_factory=Settings)
+    listen: tuple[str, ...] = ()
+    group: str = "pouch"
+    pid_file: str = ""
+    log_level: str = "info"
+    log_format: str = "text"
+
+    def sockets(self) -> tuple[str, ...]:
+        """Paths of the sockets to listen on."""
+        if self.listen:
+            return tuple(address.removeprefix("unix://") for address in self.listen)
+        own = f"{self.settings.run}/pouchd.sock"
+        return (own, COMPATIBLE_SOCKET) if self.settings.run == DEFAULT_RUN else (own,)
+
+    def pid_path(self) -> str:
+        """Where the daemon's pid is written."""
+        return self.pid_file or f"{self.settings.run}/pouchd.pid"
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """One key. `read` turns the file's value or the flag's text into the setting; it raises ValueError with what was expected."""
+
+    name: str
+    target: str
+    read: Callable[[object], object]
+    help: str
+    daemon: bool = False
+    """Belongs to Configuration, not to the engine's Settings."""
+    many: bool = False
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a text")  # noqa: TRY004 - one kind of error for all readers
+    return value
+
+
+def _path(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("an absolute path")
+    return os.path.normpath(value)
+
+
+def _number(value: object) -> object:
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError("a whole number, 0 or more")
+    return number
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str) and value[-1:].lower() in ("k", "m", "g"):
+        factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[value[-1].lower()]
+        try:
+            return int(value[:-1]) * factor
+        except ValueError:
+            raise ValueError("bytes, or a number with k, m or g") from None
+    try:
+        return _number(value)
+    except ValueError:
+        raise ValueError("bytes, or a number with k, m or g") from None
+
+
+def _texts(value: object) -> object:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+def _addresses(value: object) -> object:
+    found = _texts(value)
+    assert isinstance(found, tuple)
+    for address in found:
+        if not address.startswith("unix:///"):
+            raise ValueError(f"unix:///PATH for each ({address!r} is none; TCP comes with a later version)")
+    return found
+
+
+def _choice(*values: str) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        if value not in values:
+            raise ValueError("one of " + ", ".join(values))
+        return value
+
+    return read
+
+
+def _manager(value: object) -> object:
+    return CgroupManager(str(_choice(*CgroupManager)(value)))
+
+
+def _pairs(value: object) -> object:
+    """A table; of flags, `NAME=VALUE` each."""
+    if not isinstance(value, list):
+        return value
+    return {name: text for name, _, text in (str(item).partition("=") for item in value)}
+
+
+def _runtimes(value: object) -> object:
+    value = _pairs(value)
+    if not isinstance(value, dict) or not all(isinstance(program, str) and program for program in value.values()):
+        raise ValueError("a table of NAME = PROGRAM")
+    return {"crun": "crun", "runc": "runc", **value}
+
+
+def _ulimits(value: object) -> object:
+    value = _pairs(value)
+    if not isinstance(value, dict):
+        raise ValueError("a table of NAME = SOFT:HARD")  # noqa: TRY004
+    found = []
+    for name, text in value.items():
+        soft, _, hard = str(text).partition(":")
+        try:
+            found.append(container.Ulimit(name=str(name), soft=int(soft), hard=int(hard or soft)))
+        except ValueError:
+            raise ValueError(f"SOFT or SOFT:HARD for {name}") from None
+    return tuple(found)
+
+
+KEYS: tuple[_Key, ...] = (
+    _Key("root", "root", _path, "directory of images and containers"),
+    _Key("run", "run", _path, "directory of what ends with a reboot"),
+    _Key("listen", "listen", _addresses, "address to listen on, unix:///PATH", daemon=True, many=True),
+    _Key("group", "group", _text, "group that may use the sockets, where it exists", daemon=True),
+    _Key("pid-file", "pid_file", _path, "file with the daemon's pid", daemon=True),
+    _Key("log-level", "log_level", _choice(*LOG_LEVELS), "debug, info, warning or error", daemon=True),
+    _Key("log-format", "log_format", _choice(*LOG_FORMATS), "text, or json: one object a line", daemon=True),
+    _Key("runtime", "runtime", _text, "name of the default OCI runtime"),
+    _Key("runtimes", "runtimes", _runtimes, "further OCI runtimes, NAME=PROGRAM", many=True),
+    _Key("conmon", "conmon", _text, "program of the container monitor"),
+    _Key("cgroup-manager", "cgroup_manager", _manager, "auto, cgroupfs or systemd"),
+    _Key("cgroup-parent", "cgroup_parent", _text, "cgroup or slice above all containers"),
+    _Key("bridge", "bridge", _text, "name of the default network's bridge"),
+    _Key("bridge-subnet", "bridge_subnet", _text, "the bridge's IPv4 network, as 172.30.0.0/16"),
+    _Key("mtu", "mtu", _number, "MTU of the default network; 0: the uplink's"),
+    _Key("dns", "dns", _texts, "name server for containers", many=True),
+    _Key("dns-search", "dns_search", _texts, "search domain for containers", many=True),
+    _Key("dns-option", "dns_options", _texts, "resolver option for containers", many=True),
+    _Key("userns-first", "userns_first", _number, "first host id for containers' user namespaces"),
+    _Key("userns-last", "userns_last", _number, "last host id for containers' user namespaces"),
+    _Key("seccomp-profile", "seccomp_profile", _text, "default seccomp profile (JSON), or unconfined"),
+    _Key("default-ulimit", "ulimits", _ulimits, "default resource limit, NAME=SOFT:HARD", many=True),
+    _Key("stop-timeout", "stop_timeout", _number, "seconds from stop to SIGKILL"),
+    _Key("shm-size", "shm_size", _size, "size of /dev/shm"),
+    _Key("log-max-size", "log_max_size", _size, "size at which a container's log begins anew; 0: never"),
+    _Key("hook-timeout", "hook_timeout", _number, "seconds a hook may take"),
+    _Key("label", "labels", _texts, "label of this daemon", many=True),
+)
+
+
+def load(argv: Sequence[str]) -> Configuration | None:
+    """From the command line's arguments; None when they only ask to validate. Raises InvalidInput; exits after --help, --version."""
+    options = _parser().parse_args(argv)
+    given = {key.name: value for key in KEYS if (value := getattr(options, key.target)) is not None}
+    path = options.config or DEFAULT_FILE
+    document = _file(path, required=bool(options.config))
+    found = build(document, given, path)
+    if options.validate:
+        print("configuration OK")  # noqa: T201 - as dockerd says it
+        return None
+    return found
+
+
+def build(document: dict[str, object], flags: dict[str, object], path: str) -> Configuration:
+    """The configuration of a file's content with flags over it. Raises InvalidInput naming file and key, or flag."""
+    known = {key.name: key for key in KEYS}
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise errors.InvalidInput(f"{path}: unknown key {unknown[0]!r}", hint=_near(unknown[0], list(known)))
+    changes: dict[bool, dict[str, object]] = {True: {}, False: {}}
+    for source, values in ((path, document), ("", flags)):
+        for name, value in values.items():
+            key = known[name]
+            try:
+                changes[key.daemon][key.target] = key.read(value)
+            except ValueError as error:
+                where = f"{source}: {name}" if source else f"--{name}"
+                raise errors.InvalidInput(f"{where}: {value!r} is not valid: expected {error}") from None
+    settings = dataclasses.replace(Settings(), **changes[False])  # type: ignore[arg-type]
+    _check(settings, path)
+    return dataclasses.replace(Configuration(settings=settings), **changes[True])  # type: ignore[arg-type]
+
+
+def _check(settings: Settings, path: str) -> None:
+    if settings.userns_first + 65535 > settings.userns_last:
+        raise errors.InvalidInput(
+            f"{path}: userns-last: {settings.userns_last} leaves no range of 65536 ids after userns-first {settings.userns_first}"
+        )
+    if settings.runtime not in settings.runtimes:
+        raise errors.InvalidInput(
+            f"{path}: runtime: {settings.runtime!r} is not among the runtimes: expected one of "
+            + ", ".join(sorted(settings.runtimes))
+        )
+
+
+def _near(name: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    near = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+
+
+def _file(path: str, *, required: bool) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        if required:
+            raise errors.InvalidInput(f"configuration file {path} does not exist") from None
+        return {}
+    except OSError as error:
+        raise errors.InvalidInput(f"configuration file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise errors.InvalidInput(f"configuration file {path}: {error}", hint="expected TOML: key = value") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pouchd",
+        description="The daemon of pouch: runs ordinary and rich containers, and speaks the Docker Engine API.",
+        epilog=f"Each option is also a key of {DEFAULT_FILE} (TOML); options win.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", "-v", action="version", version=f"pouchd version {__version__}")
+    parser.add_argument("--config", metavar="FILE", help=f"configuration file (default {DEFAULT_FILE}, if it exists)")
+    parser.add_argument("--validate", action="store_true", help="check the configuration and exit")
+    for key in KEYS:
+        names = [f"--{key.name}", *(("-H", "--host") if key.name == "listen" else ())]
+        action = "append" if key.many else "store"
+        metavar = key.name.rpartition("-")[2].upper()
+        parser.add_argument(*names, dest=key.target, action=action, metavar=metavar, help=key.help)
+    return parser

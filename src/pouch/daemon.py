@@ -1,0 +1,233 @@
+"""pouchd, the composition root: configuration, engine, edges; start and stop of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import grp
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from pouch import __version__, config
+from pouch.edge.http import server as http
+from pouch.engine import engine
+from pouch.kernel import host, process
+from pouch.spec import errors
+
+log = logging.getLogger("pouchd")
+
+GRACE_SECONDS = 10.0
+"""How long changes that are under way may take when the daemon stops."""
+_FIRST_PASSED_FD = 3
+
+
+def main() -> None:
+    """The program `pouchd`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the daemon; its exit code."""
+    try:
+        configuration = config.load(argv)
+        if configuration is None:
+            return 0
+        _start_logging(configuration)
+        if os.geteuid() != 0:
+            raise errors.Forbidden("pouchd needs to be started as root", hint="sudo pouchd")
+        asyncio.run(_serve(configuration))
+    except errors.PouchError as error:
+        print(f"pouchd: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except OSError as error:
+        target = f"{error.filename}: " if error.filename else ""
+        print(f"pouchd: {target}{error.strerror}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _serve(configuration: config.Configuration) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: the configuration is read at start only"))
+    began = time.monotonic()
+    settings = configuration.settings
+    with _only_one(settings.root), _pid_file(configuration.pid_path()):
+        await asyncio.to_thread(_look_at_host, settings.root, settings.run)
+        async with engine.open_engine(settings) as opened:
+            with contextlib.ExitStack() as sockets:
+                servers = [
+                    await http.serve(opened, sockets.enter_context(listener), version=__version__)
+                    for listener in _listeners(configuration)
+                ]
+                _notify("READY=1")
+                log.info("pouchd %s is ready after %d ms", __version__, (time.monotonic() - began) * 1000)
+                await stop.wait()
+                _notify("STOPPING=1")
+                log.info("pouchd stops; containers go on")
+                await asyncio.gather(*(server.close(GRACE_SECONDS) for server in servers))
+
+
+def _look_at_host(root: str, run: str) -> None:
+    """`doctor` at the start: mend what keeps containers from running and is harmless, say the rest."""
+    process.unset_loginuid()
+    for finding in host.at_start(root, run):
+        level = {"error": logging.ERROR, "warning": logging.WARNING}.get(str(finding.level), logging.DEBUG)
+        log.log(
+            level, "host check %s: %s%s", finding.name, finding.found, f"; {finding.advice}" if finding.advice else ""
+        )
+
+
+# -- one daemon per root ----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _only_one(root: str) -> Iterator[None]:
+    """Hold the state directory's lock. Raises Conflict where another daemon has it."""
+    os.makedirs(root, mode=0o711, exist_ok=True)
+    descriptor = os.open(f"{root}/pouchd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.Conflict(
+                f"another pouchd uses {root}", hint="stop it first, or give this one another --root and --run"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _pid_file(path: str) -> Iterator[None]:
+    os.makedirs(os.path.dirname(path), mode=0o711, exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+# -- sockets ----------------------------------------------------------------------------------------------------------
+
+
+def _listeners(configuration: config.Configuration) -> Iterator[contextlib.AbstractContextManager[socket.socket]]:
+    passed = _passed_sockets()
+    if passed:
+        yield from passed
+        return
+    for path in configuration.sockets():
+        yield _bound(path, configuration.group)
+
+
+def _passed_sockets() -> list[socket.socket]:
+    """Sockets that systemd listens on for us (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    return [socket.socket(fileno=_FIRST_PASSED_FD + number) for number in range(count)]
+
+
+@contextlib.contextmanager
+def _bound(path: str, group: str) -> Iterator[socket.socket]:
+    """A socket at this path, 0660, of the group if it exists. Raises Conflict where somebody listens there."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        before = os.umask(0o117)
+        try:
+            listener.bind(path)
+        except OSError as error:
+            raise errors.Unavailable(f"cannot listen on {path}: {error.strerror or error}") from None
+        finally:
+            os.umask(before)
+        with contextlib.suppress(KeyError):
+            os.chown(path, 0, grp.getgrnam(group).gr_gid)
+        ours = os.stat(path)
+        listener.setblocking(False)
+        yield listener
+        with contextlib.suppress(FileNotFoundError):
+            there = os.stat(path)
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                os.unlink(path)
+    finally:
+        listener.close()
+
+
+def _remove_stale(path: str) -> None:
+    if not os.path.exists(path):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except OSError as error:
+            raise errors.Conflict(f"{path} is in the way and no socket of ours: {error.strerror or error}") from None
+    raise errors.Conflict(f"{path}: another daemon listens there", hint="stop it, or choose another --listen")
+
+
+# -- words to the outside ---------------------------------------------------------------------------------------------
+
+
+def _notify(message: str) -> None:
+    """Tell the service manager (sd_notify(3)); silent where there is none."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.connect(address)
+        client.send(message.encode())
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: time (RFC 3339), level, logger, message, and a traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(document)
+
+
+class _Text(logging.Formatter):
+    """`TIME LEVEL logger: message`; control characters escaped, as what containers call themselves ends up here."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return "".join(letter if letter == "\n" or letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _start_logging(configuration: config.Configuration) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    if configuration.log_format == "json":
+        handler.setFormatter(_JsonLines())
+    else:
+        handler.setFormatter(_Text("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=configuration.log_level.upper(), handlers=[handler], force=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What a run leaves on the host, taken away: after an end, after a start that failed, and at the daemon's start. Idempotent."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator
+
+from pouch.engine import equipment as tools
+from pouch.engine import record as records
+from pouch.kernel import cgroup, mount, process
+from pouch.runtime import exits
+from pouch.spec import errors
+
+log = logging.getLogger(__name__)
+
+
+async def run(equipment: tools.Equipment, record: records.Record) -> None:
+    """Processes, cgroup, link, mounts, files below /run, addresses: each step is tried whatever became of the one before."""
+    async with _going_on(record, "remove the runtime's container"):
+        await equipment.runtime(record.runtime).delete(record.id, force=True)
+    if record.run is not None:
+        async with _going_on(record, "end the monitor"):
+            process.send_signal(record.run.monitor_pid, record.run.monitor_start, 9)
+    if record.config.host.network_mode == "bridge":
+        async with _going_on(record, "disconnect"):
+            await equipment.pools.fs(equipment.bridge.disconnect, record.id)
+        async with _going_on(record, "give its address back"):
+            await equipment.pools.db(equipment.database.release_addresses, record.id)
+    async with _going_on(record, "take its mounts away"):
+        await equipment.pools.fs(_take_away, equipment, record)
+
+
+def _take_away(equipment: tools.Equipment, record: records.Record) -> None:
+    cgroup.remove(equipment.cgroups_path(record))
+    equipment.snapshots.unmount(record.id)
+    directory = equipment.paths.container_run(record.id)
+    mount.unmount_below(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    exits.forget(equipment.paths.exit_dir, record.id)
+
+
+@contextlib.asynccontextmanager
+async def _going_on(record: records.Record, step: str) -> AsyncIterator[None]:
+    try:
+        yield
+    except errors.PouchError as error:
+        log.warning("container %s: could not %s: %s", record.id[:12], step, error)
+    except OSError as error:
+        log.warning("container %s: could not %s: %s", record.id[:12], step, error)

@@ -1,0 +1,295 @@
+"""Containers as edges ask for them: find, check, lock, and let `lifecycle` do it (see `facade.ContainersFacade`)."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import dataclasses
+from collections.abc import Sequence
+
+from pouch.engine import clock, create, lifecycle, present, processes, shelf, signals, views
+from pouch.engine import equipment as tools
+from pouch.engine import images as image_service
+from pouch.kernel import process
+from pouch.runtime import attach as streams
+from pouch.runtime import logs as log_files
+from pouch.spec import container, errors, ids
+
+_NAME_ATTEMPTS = 8
+
+
+class Containers:
+    """The facade's containers."""
+
+    def __init__(
+        self,
+        equipment: tools.Equipment,
+        containers: shelf.Shelf,
+        life: lifecycle.Lifecycle,
+        images: image_service.Images,
+    ) -> None:
+        self._equipment = equipment
+        self._shelf = containers
+        self._life = life
+        self._images = images
+
+    # -- create and remove --------------------------------------------------------------------------------------------
+
+    async def create(self, config: container.ContainerConfig, name: str) -> tuple[str, builtins.list[str]]:
+        """See the facade."""
+        if name:
+            name = ids.check_name(name)
+        create.check(config, self._equipment.settings)
+        image = await self._images.template(config.image)
+        now = self._equipment.clock.now_ns()
+        id_ = ids.new_id()
+        for attempt in range(_NAME_ATTEMPTS):
+            chosen = name or ids.random_name(attempt)
+            if not name and self._shelf.has_name(chosen):
+                continue
+            record = create.record(
+                config, image, self._equipment.settings, id=id_, name=chosen, created=clock.rfc3339(now)
+            )
+            try:
+                await self._shelf.insert(record, now)
+            except errors.Conflict:
+                if name or attempt == _NAME_ATTEMPTS - 1:
+                    raise
+                continue
+            break
+        self._life.publish(record, "create")
+        return id_, self._warnings(record.config)
+
+    def _warnings(self, config: container.ContainerConfig) -> builtins.list[str]:
+        found = []
+        if config.rich and config.host.userns_mode != "host" and not self._equipment.user_namespaces:
+            found.append(
+                "this host cannot map ids of mounts: the rich container runs without a user namespace of its own"
+            )
+        if config.host.log_driver == "none" and config.rich:
+            found.append("with the log driver none, what the app writes is kept nowhere")
+        return found
+
+    async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        if one.running and not force:
+            status = "paused" if one.record.state.status is container.Status.PAUSED else "running"
+            advice = "Unpause and then stop" if status == "paused" else "Stop"
+            raise errors.Conflict(
+                f"You cannot remove a {status} container {one.id}. {advice} the container before attempting removal or force remove"
+            )
+        if force:
+            await self._kill_now(one)
+        async with one.lock:
+            await self._life.cancel_restart(one)
+            if one.running and force:
+                await self._kill_now(one)
+            if one.removed:
+                return
+            if one.running:
+                raise errors.Conflict(f"You cannot remove a running container {one.id}. Stop it first")
+            if one.supervisor is not None:
+                await asyncio.shield(one.supervisor)
+            if not one.removed:
+                await self._life.remove(one)
+
+    async def _kill_now(self, one: shelf.Container) -> None:
+        """End it without waiting for the lock: a stop may be holding it, patiently."""
+        run, supervisor = one.record.run, one.supervisor
+        if not one.running or run is None or supervisor is None:
+            return
+        one.record = dataclasses.replace(one.record, stopped_by_user=True)
+        signals.to_init(run, signals.KILL)
+        if one.record.state.status is container.Status.PAUSED:
+            await self._equipment.runtime(run.runtime).resume(one.id)
+        if one.record.config.host.pid_mode == "host":
+            await self._equipment.runtime(run.runtime).kill(one.id, signals.KILL, all_processes=True)
+        done, _ = await asyncio.wait((supervisor,), timeout=signals.LAST_SECONDS)
+        if not done:
+            raise errors.Unavailable(f"Could not kill running container {one.id}: it did not end after SIGKILL")
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    async def start(self, ref: str) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        async with one.lock:
+            if one.record.state.status is container.Status.PAUSED:
+                raise errors.Conflict("cannot start a paused container, try unpause instead")
+            if one.running:
+                raise errors.NotModified(f"container {one.id} is running already")
+            await self._start(one)
+
+    async def _start(self, one: shelf.Container) -> None:
+        await self._life.cancel_restart(one)
+        self._require(one)
+        one.backoff = 0.0
+        one.record = one.record.with_state(restart_count=0)
+        await self._life.start(one)
+
+    def _require(self, one: shelf.Container) -> None:
+        if one.removed or one.record.state.status is container.Status.REMOVING:
+            raise errors.NotFound(f"No such container: {one.id}")
+
+    async def stop(self, ref: str, timeout: int | None) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        async with one.lock:
+            if await self._life.cancel_restart(one):
+                return
+            if not one.running:
+                raise errors.NotModified(f"container {one.id} is stopped already")
+            await self._stop(one, timeout)
+
+    async def _stop(self, one: shelf.Container, timeout: int | None) -> None:
+        record = one.record
+        await self._life.stop(one, self._patience(one, timeout))
+        self._life.publish(record, "stop")
+
+    def _patience(self, one: shelf.Container, timeout: int | None) -> float | None:
+        if timeout is None:
+            timeout = one.record.stop_timeout
+        if timeout is None:
+            timeout = self._equipment.settings.stop_timeout
+        return None if timeout < 0 else float(timeout)
+
+    async def restart(self, ref: str, timeout: int | None) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        async with one.lock:
+            if one.running:
+                self._keep_from_removal(one)
+                await self._life.stop(one, self._patience(one, timeout))
+            await self._start(one)
+            self._life.publish(one.record, "restart")
+
+    def _keep_from_removal(self, one: shelf.Container) -> None:
+        """`--rm` waits for the next end."""
+        one.restarting = True
+
+    async def kill(self, ref: str, signal: str) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        number = process.signal_number(signal)
+        if not one.running or one.record.run is None:
+            raise errors.Conflict(f"Cannot kill container: {ref}: Container {one.id} is not running")
+        if number == signals.KILL:
+            await self._kill_now(one)
+        else:
+            signals.to_init(one.record.run, number)
+        self._life.publish(one.record, "kill", signal=str(number))
+
+    async def pause(self, ref: str) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        async with one.lock:
+            run = one.require_running()
+            if one.record.state.status is container.Status.PAUSED:
+                raise errors.Conflict(f"Container {one.id} is already paused")
+            await self._equipment.runtime(run.runtime).pause(one.id)
+            await self._shelf.save(one, one.record.with_state(status=container.Status.PAUSED))
+            self._life.publish(one.record, "pause")
+
+    async def unpause(self, ref: str) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        async with one.lock:
+            run = one.require_running()
+            if one.record.state.status is not container.Status.PAUSED:
+                raise errors.Conflict(f"Container {one.id} is not paused")
+            await self._equipment.runtime(run.runtime).resume(one.id)
+            await self._shelf.save(one, one.record.with_state(status=container.Status.RUNNING))
+            self._life.publish(one.record, "unpause")
+
+    async def rename(self, ref: str, new: str) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        async with one.lock:
+            self._require(one)
+            old, new = one.record.name, ids.check_name(new)
+            if new == old:
+                raise errors.InvalidInput("Renaming a container with the same name as its current name")
+            await self._shelf.rename(one, new)
+            self._life.publish(one.record, "rename", oldName=f"/{old}")
+
+    async def wait(self, ref: str, condition: str, armed: asyncio.Event | None = None) -> views.WaitResult:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        state = one.record.state
+        busy = one.running or state.status is container.Status.RESTARTING or one.supervisor is not None
+        if condition == "not-running" and not busy:
+            if armed is not None:
+                armed.set()
+            return views.WaitResult(state.exit_code)
+        waiter = one.add_waiter(condition)
+        if armed is not None:
+            armed.set()
+        return views.WaitResult(await waiter)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    async def get(self, ref: str) -> views.ContainerView:
+        """See the facade."""
+        return self._view(self._shelf.get(ref))
+
+    async def list(self, all: bool = False, limit: int = 0) -> builtins.list[views.ContainerView]:
+        """See the facade."""
+        found = [one for one in self._shelf if all or limit or one.running]
+        found.sort(key=lambda one: one.record.created, reverse=True)
+        return [self._view(one) for one in (found[:limit] if limit else found)]
+
+    def all(self) -> Sequence[views.ContainerView]:
+        """See the facade."""
+        return [self._view(one) for one in self._shelf]
+
+    def _view(self, one: shelf.Container) -> views.ContainerView:
+        return present.view(one.record, self._equipment.paths, tuple(one.exec_ids))
+
+    async def top(self, ref: str, ps_args: str) -> views.TopView:
+        """See the facade."""
+        return await processes.top(self._shelf.get(ref).require_running(), ps_args or "-ef")
+
+    async def tree(self, ref: str) -> Sequence[dict[str, object]]:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        return await self._equipment.pools.fs(processes.tree, one.record, one.require_running())
+
+    async def changes(self, ref: str) -> Sequence[tuple[int, str]]:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        return await self._equipment.pools.long(self._equipment.snapshots.changes, one.id, one.record.layers)
+
+    # -- streams ------------------------------------------------------------------------------------------------------
+
+    async def logs(self, ref: str, query: views.LogQuery) -> views.LogStream:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        if one.record.config.host.log_driver == "none":
+            raise errors.Unsupported("configured logging driver does not support reading")
+        return await log_files.open_log(
+            self._equipment.paths.log(one.id), query, ended=lambda: not one.running, changed=one.ended
+        )
+
+    async def attach(self, ref: str) -> views.Stdio:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        if one.record.state.status is container.Status.PAUSED:
+            raise errors.Conflict(f"Container {one.id} is paused, unpause the container before attach.")
+        if one.running:
+            bundle = self._equipment.paths.container_run(one.id)
+            self._life.publish(one.record, "attach")
+            return await streams.connect(f"{bundle}/attach", tty=one.record.config.tty)
+        self._require(one)
+        return one.attachments.add()
+
+    async def resize(self, ref: str, height: int, width: int) -> None:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        one.require_running()
+        if not one.record.config.tty:
+            raise errors.InvalidInput(f"container {one.record.name} has no terminal to resize")
+        if not (0 < height < 65536 and 0 < width < 65536):
+            raise errors.InvalidInput(f"invalid terminal size {height}x{width}", hint="h and w from 1 to 65535")
+        await streams.resize(f"{self._equipment.paths.container_run(one.id)}/ctl", height, width)
+        self._life.publish(one.record, "resize", height=str(height), width=str(width))

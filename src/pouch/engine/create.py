@@ -1,0 +1,204 @@
+"""From a client's config and an image to a record: Docker's rules of what overrides what, and all refusals at once, before anything is made."""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from dataclasses import dataclass
+
+from pouch.engine import settings as engine_settings
+from pouch.engine.record import Record
+from pouch.engine.specbuild import build, capabilities
+from pouch.kernel import process
+from pouch.network import files as network_files
+from pouch.spec import container, errors
+
+_LEAST_MEMORY = 6 << 20
+_MODES = ("", "host", "private")
+_NETWORKS = ("bridge", "none", "host")
+_HOSTNAME_LONGEST = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """What of an image a container needs. `config`: the `config` member of the OCI image configuration."""
+
+    id: str
+    layers: tuple[str, ...]
+    config: dict[str, object]
+
+
+def record(
+    config: container.ContainerConfig,
+    image: Template,
+    settings: engine_settings.Settings,
+    *,
+    id: str,
+    name: str,
+    created: str,
+) -> Record:
+    """The record of a new container. Raises InvalidInput."""
+    check(config, settings)
+    entrypoint, cmd = _argv(config, image)
+    if not (entrypoint or cmd) and config.rich is None:
+        raise errors.InvalidInput("No command specified", hint="the image has none: give one after the image's name")
+    working_dir = config.working_dir or _text(image, "WorkingDir") or "/"
+    if not working_dir.startswith("/"):
+        raise errors.InvalidInput(f"the working directory '{working_dir}' is invalid, it needs to be an absolute path")
+    signal = config.stop_signal or _text(image, "StopSignal")
+    if signal:
+        process.signal_number(signal)
+    return Record(
+        id=id,
+        name=name,
+        created=created,
+        config=config,
+        image_id=image.id,
+        image_name=config.image,
+        layers=image.layers,
+        entrypoint=entrypoint,
+        cmd=cmd,
+        env=_env(_texts(image, "Env"), config.env),
+        working_dir=posixpath.normpath(working_dir),
+        user=config.user if config.user is not None else _text(image, "User"),
+        labels={**_labels(image), **config.labels},
+        stop_signal=signal,
+        runtime=config.host.runtime or settings.runtime,
+        secret=secrets.token_hex(32),
+    )
+
+
+def _argv(config: container.ContainerConfig, image: Template) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Docker's rule: an entrypoint of the client's drops the image's command."""
+    entrypoint, cmd = config.entrypoint, config.cmd
+    if cmd is None and entrypoint is None:
+        cmd = _texts(image, "Cmd")
+    if entrypoint is None:
+        entrypoint = _texts(image, "Entrypoint")
+    return entrypoint, cmd or ()
+
+
+def _text(image: Template, key: str) -> str:
+    found = image.config.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _texts(image: Template, key: str) -> tuple[str, ...]:
+    found = image.config.get(key)
+    return tuple(str(item) for item in found) if isinstance(found, list) else ()
+
+
+def _labels(image: Template) -> dict[str, str]:
+    found = image.config.get("Labels")
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _env(base: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """The image's variables with the client's over them; a bare `NAME` of the client takes one away."""
+    merged: dict[str, str | None] = {entry.partition("=")[0]: entry for entry in base if "=" in entry}
+    for entry in own:
+        name, equals, _ = entry.partition("=")
+        if not name:
+            raise errors.InvalidInput(f"invalid environment variable: {entry}", hint="NAME=value")
+        if "\0" in entry:
+            raise errors.InvalidInput(f"invalid environment variable: {name}: a null byte is not allowed")
+        merged[name] = entry if equals else None
+    return tuple(entry for entry in merged.values() if entry is not None)
+
+
+def check(config: container.ContainerConfig, settings: engine_settings.Settings) -> None:
+    """Everything that can be refused without looking at the host. Raises InvalidInput."""
+    host = config.host
+    for word in (*(config.entrypoint or ()), *(config.cmd or ()), config.user or "", config.working_dir or ""):
+        if "\0" in word:
+            raise errors.InvalidInput("a null byte is not allowed in arguments, user or working directory")
+    if len(config.hostname) > _HOSTNAME_LONGEST or any(c.isspace() or c in "/\0" for c in config.hostname):
+        raise errors.InvalidInput(
+            f"invalid hostname format: {config.hostname}", hint="63 characters at most, no space, no slash"
+        )
+    if host.network_mode not in _NETWORKS:
+        raise errors.InvalidInput(
+            f"network {host.network_mode} not found", hint="this version knows bridge, none and host"
+        )
+    for name, mode in (
+        ("PidMode", host.pid_mode),
+        ("IpcMode", host.ipc_mode),
+        ("UTSMode", host.uts_mode),
+        ("UsernsMode", host.userns_mode),
+        ("CgroupnsMode", host.cgroupns_mode),
+    ):
+        if mode not in _MODES and not (name == "IpcMode" and mode in ("shareable", "none")):
+            raise errors.InvalidInput(f"invalid {name}: {mode}", hint="host, private or empty")
+    if host.runtime and host.runtime not in settings.runtimes:
+        known = ", ".join(sorted(settings.runtimes))
+        raise errors.InvalidInput(f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {known}")
+    if host.auto_remove and host.restart_policy.name != "no":
+        raise errors.InvalidInput("can't create 'AutoRemove' container with restart policy")
+    if host.log_driver not in ("json-file", "local", "k8s-file", "none", ""):
+        raise errors.InvalidInput(
+            f"logger: no log driver named '{host.log_driver}' is registered", hint="json-file, local or none"
+        )
+    network_files.check(extra=host.extra_hosts, servers=host.dns, search=host.dns_search, options=host.dns_options)
+    for text in (*host.cap_add, *host.cap_drop):
+        capabilities.name(text)
+    build.security_options(host.security_opt)
+    _check_resources(host.resources)
+    _check_sysctls(host)
+    _check_ulimits((*host.ulimits,))
+    if config.rich is not None:
+        _check_rich(config)
+
+
+def _check_resources(wanted: container.Resources) -> None:
+    if 0 < wanted.memory < _LEAST_MEMORY:
+        raise errors.InvalidInput("Minimum memory limit allowed is 6MB")
+    if wanted.memory < 0:
+        raise errors.InvalidInput(f"invalid memory limit {wanted.memory}: expected bytes, 0 for none")
+    if wanted.memory_swap > 0 and not wanted.memory:
+        raise errors.InvalidInput("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if 0 < wanted.memory_swap < wanted.memory:
+        raise errors.InvalidInput("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if wanted.memory_reservation and wanted.memory and wanted.memory < wanted.memory_reservation:
+        raise errors.InvalidInput("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if wanted.nano_cpus < 0:
+        raise errors.InvalidInput(f"invalid NanoCpus {wanted.nano_cpus}: expected 1e-9 cpus, 0 for no limit")
+    if wanted.nano_cpus and (wanted.cpu_quota or wanted.cpu_period):
+        raise errors.InvalidInput("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set")
+    if wanted.blkio_weight and not 10 <= wanted.blkio_weight <= 1000:
+        raise errors.InvalidInput("Range of blkio weight is from 10 to 1000")
+
+
+def _check_sysctls(host: container.HostConfig) -> None:
+    known = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.", "net.", "kernel.domainname")
+    for name in host.sysctls:
+        if not name.startswith(known):
+            raise errors.InvalidInput(
+                f"sysctl {name!r} is not allowed: it is not in a namespace of the container",
+                hint="kernel.msg*, kernel.sem, kernel.shm*, fs.mqueue.*, net.*",
+            )
+        if name.startswith("net.") and host.network_mode == "host":
+            raise errors.InvalidInput(f"sysctl '{name}' not allowed in host network namespace")
+
+
+def _check_ulimits(wanted: tuple[container.Ulimit, ...]) -> None:
+    for one in wanted:
+        if one.name not in process.RLIMIT_NAMES:
+            raise errors.InvalidInput(
+                f"invalid ulimit type: {one.name}", hint="one of " + ", ".join(sorted(process.RLIMIT_NAMES))
+            )
+        if 0 <= one.hard < one.soft:
+            raise errors.InvalidInput(
+                f"ulimit soft limit must be less than or equal to hard limit: {one.soft} > {one.hard}"
+            )
+
+
+def _check_rich(config: container.ContainerConfig) -> None:
+    host = config.host
+    if host.pid_mode == "host":
+        raise errors.InvalidInput(
+            "a rich container needs a pid namespace of its own: its init is PID 1; drop --pid host"
+        )
+    if host.cgroupns_mode == "host":
+        raise errors.InvalidInput("a rich container needs a cgroup namespace of its own; drop --cgroupns host")
+    if host.init:
+        raise errors.InvalidInput("--init and --rich exclude each other: rich mode brings an init")

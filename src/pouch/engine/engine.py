@@ -1,0 +1,169 @@
+"""The engine as a whole: opened once, given to the edges, closed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import AsyncIterator
+
+from pouch.engine import clock as clocks
+from pouch.engine import containers, execs, images, lifecycle, recover, shelf, system
+from pouch.engine import equipment as tools
+from pouch.engine import events as buses
+from pouch.engine import pools as thread_pools
+from pouch.engine import settings as engine_settings
+from pouch.engine.specbuild import inputs
+from pouch.image import images as image_room
+from pouch.kernel import cgroup, host, process
+from pouch.network import bridge
+from pouch.network import files as network_files
+from pouch.network import subnet as subnets
+from pouch.rich import tools as rich_tools
+from pouch.runtime import monitor, oci
+from pouch.spec import errors
+from pouch.store import content, db
+from pouch.store import paths as store_paths
+from pouch.store.snapshot import overlay
+
+log = logging.getLogger(__name__)
+
+RLIMITS = tuple(sorted(process.RLIMIT_NAMES))
+
+
+class Engine:
+    """See `facade.Facade`."""
+
+    def __init__(self, equipment: tools.Equipment) -> None:
+        self.equipment = equipment
+        self._shelf = shelf.Shelf(equipment.database, equipment.pools)
+        self._life = lifecycle.Lifecycle(equipment, self._shelf)
+        self.images = images.Images(equipment, self._shelf)
+        self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
+        self.execs = execs.Execs(equipment, self._shelf, self._life)
+        self.events = equipment.events
+        self.system = system.System(equipment, self._shelf)
+
+    async def recover(self) -> None:
+        """Put right what the last daemon left, and adopt what still runs."""
+        await recover.recover(self.equipment, self._shelf, self._life)
+
+    async def close(self) -> None:
+        """Let go: containers go on."""
+        self.events.close()
+        await self._life.close()
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: engine_settings.Settings, clock: clocks.Clock | None = None) -> AsyncIterator[Engine]:
+    """Open the state, recover, and close at the end. Raises Unavailable, CorruptData."""
+    pools = thread_pools.Pools()
+    clock = clock or clocks.Clock()
+    try:
+        equipment = await pools.fs(_equip, settings, clock, pools)
+        try:
+            engine = Engine(equipment)
+            await engine.recover()
+            try:
+                yield engine
+            finally:
+                await engine.close()
+        finally:
+            await pools.db(equipment.database.close)
+            equipment.ranges.close()
+    finally:
+        pools.close()
+
+
+def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: thread_pools.Pools) -> tools.Equipment:
+    paths = store_paths.Paths(settings.root, settings.run)
+    paths.ensure()
+    database = db.Database(paths.db)
+    try:
+        systemd = _systemd_cgroup(settings)
+        runtimes = _runtimes(settings, paths, systemd=systemd)
+        return tools.Equipment(
+            settings=settings,
+            clock=clock,
+            pools=pools,
+            events=buses.Events(clock),
+            paths=paths,
+            database=database,
+            snapshots=overlay.Overlay(paths),
+            images=image_room.Images(paths, database, content.Content(paths)),
+            runtimes=runtimes,
+            monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
+            bridge=_bridge(settings, database),
+            host=_host(settings, systemd=systemd),
+            tools=rich_tools.find(),
+            user_namespaces=host.can_map_ids(paths.root),
+        )
+    except BaseException:
+        database.close()
+        raise
+
+
+def _bridge(settings: engine_settings.Settings, database: db.Database) -> bridge.Bridge:
+    """The default network keeps its subnet over restarts and reboots: containers and people know their addresses."""
+    key = f"subnet of {settings.bridge}"
+    current = bridge.current_subnet(settings.bridge) or database.get_meta(key) or ""
+    taken = subnets.occupied(settings.bridge, network_files.host_servers())
+    chosen = subnets.choose(taken, configured=settings.bridge_subnet, current=current)
+    database.set_meta(key, str(chosen))
+    return bridge.Bridge(settings.bridge, chosen, mtu=settings.mtu)
+
+
+def _systemd_cgroup(settings: engine_settings.Settings) -> bool:
+    match settings.cgroup_manager:
+        case engine_settings.CgroupManager.SYSTEMD:
+            return True
+        case engine_settings.CgroupManager.CGROUPFS:
+            return False
+        case _:
+            return cgroup.mode() is cgroup.Mode.V2 and os.path.isdir("/run/systemd/system")
+
+
+def _runtimes(settings: engine_settings.Settings, paths: store_paths.Paths, *, systemd: bool) -> dict[str, oci.Runtime]:
+    """Those that are installed; the default one must be."""
+    found = {}
+    for name, program in settings.runtimes.items():
+        try:
+            found[name] = oci.Runtime(program, f"{paths.run}/{name}", systemd_cgroup=systemd)
+        except errors.Unavailable:
+            if name == settings.runtime:
+                raise
+    if settings.runtime not in found:
+        raise errors.InvalidInput(
+            f"default-runtime {settings.runtime!r} is not among the runtimes: {', '.join(sorted(settings.runtimes))}"
+        )
+    return found
+
+
+def _host(settings: engine_settings.Settings, *, systemd: bool) -> inputs.Host:
+    major, minor = os.uname().release.split(".")[:2]
+    return inputs.Host(
+        capabilities=process.capabilities(),
+        rlimits={name: process.rlimit(name) for name in RLIMITS},
+        machine=os.uname().machine,
+        kernel=(int(major), int("".join(filter(str.isdigit, minor)) or 0)),
+        seccomp=_seccomp(settings.seccomp_profile),
+        controllers=cgroup.available_controllers(),
+        systemd_cgroup=systemd,
+    )
+
+
+def _seccomp(path: str) -> inputs.Document | None:
+    if not path or path == "unconfined":
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        log.warning("no seccomp profile at %s: containers run without one", path)
+        return None
+    except (OSError, ValueError) as error:
+        raise errors.InvalidInput(f"seccomp-profile {path}: {error}", hint="a JSON file in Docker's form") from None
+    if not isinstance(found, dict):
+        raise errors.InvalidInput(f"seccomp-profile {path}: expected a JSON object")
+    return found

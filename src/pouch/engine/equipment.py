@@ -1,0 +1,87 @@
+"""What all parts of the engine share: settings, threads, records, rooms below. Made once by `engine.open_engine`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from pouch.engine import clock as clocks
+from pouch.engine import events as buses
+from pouch.engine import pools as thread_pools
+from pouch.engine import record as records
+from pouch.engine import settings as engine_settings
+from pouch.engine.specbuild import build, inputs
+from pouch.image import images as image_room
+from pouch.kernel import namespace
+from pouch.network import bridge as bridges
+from pouch.rich import plan as rich_plan
+from pouch.runtime import monitor, oci
+from pouch.store import db
+from pouch.store import paths as store_paths
+from pouch.store.snapshot import overlay
+
+_RANGES_KEPT = 256
+
+
+class Ranges:
+    """User namespaces by the base of their range, for idmapped mounts. They are kept: making one costs more than a start can spare.
+
+    The map has two extents: the container's range, and the host's root, who mounts the overlay and must have an id in it.
+    """
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def borrow(self, base: int) -> int:
+        """A descriptor of this range's user namespace, the caller's own to close."""
+        with self._lock:
+            if base not in self._open:
+                self._open[base] = namespace.open_userns(((0, base, build.RANGE), (build.RANGE, 0, 1)))
+            self._open.move_to_end(base)
+            borrowed = os.dup(self._open[base])
+            while len(self._open) > _RANGES_KEPT:
+                os.close(self._open.popitem(last=False)[1])
+            return borrowed
+
+    def close(self) -> None:
+        """Close all."""
+        while self._open:
+            with contextlib.suppress(OSError):
+                os.close(self._open.popitem()[1])
+
+
+@dataclass(slots=True, kw_only=True)
+class Equipment:
+    """The engine's tools."""
+
+    settings: engine_settings.Settings
+    clock: clocks.Clock
+    pools: thread_pools.Pools
+    events: buses.Events
+    paths: store_paths.Paths
+    database: db.Database
+    snapshots: overlay.Overlay
+    images: image_room.Images
+    runtimes: dict[str, oci.Runtime]
+    monitors: dict[str, monitor.Monitor]
+    bridge: bridges.Bridge
+    host: inputs.Host
+    tools: rich_plan.Tools
+    ranges: Ranges = field(default_factory=Ranges)
+    user_namespaces: bool = True
+    """Whether this host can give a container a user namespace with idmapped layers."""
+
+    def runtime(self, name: str) -> oci.Runtime:
+        """The runtime of this name, which `create.check` has let through."""
+        return self.runtimes[name]
+
+    def cgroups_path(self, record: records.Record) -> str:
+        """linux.cgroupsPath of a container, in the form that the cgroup manager wants."""
+        parent = record.config.host.cgroup_parent or self.settings.cgroup_parent
+        if self.host.systemd_cgroup:
+            return f"{parent or 'system.slice'}:pouch:{record.id}"
+        return f"/{(parent or 'pouch').strip('/')}/{record.id}"

@@ -1,0 +1,133 @@
+"""What happens, told to whoever listens; the last ones are kept for `since`."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from pouch.engine import clock as clocks
+from pouch.spec import event
+
+KEPT = 1024
+WAITING = 4096
+"""Events a slow listener may lag behind before it loses the oldest; the daemon's memory is not his."""
+
+
+class Events:
+    """The bus. `publish` never waits."""
+
+    def __init__(self, clock: clocks.Clock) -> None:
+        self._clock = clock
+        self._kept: deque[event.Event] = deque(maxlen=KEPT)
+        self._listeners: set[_Listener] = set()
+        self._last = 0
+
+    def publish(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None:
+        """Tell of something; times are unique and rising, so that `since` splits cleanly."""
+        self._last = max(self._clock.now_ns(), self._last + 1)
+        happened = event.Event(kind, action, actor, dict(attributes or {}), self._last)
+        self._kept.append(happened)
+        for listener in tuple(self._listeners):
+            listener.put(happened)
+
+    async def subscribe(
+        self, since_ns: int, until_ns: int, filters: Mapping[str, list[str]]
+    ) -> AsyncIterator[event.Event]:
+        """Subscribed when this returns; see `facade.EventsFacade`."""
+        wanted = _predicate(filters)
+        past = [one for one in self._kept if since_ns and one.time_ns >= since_ns and wanted(one)]
+        if until_ns and until_ns <= self._clock.now_ns():
+            return _of([one for one in past if one.time_ns <= until_ns])
+        listener = _Listener(self._listeners, wanted, until_ns, self._clock)
+        for one in past:
+            listener.put(one)
+        return listener
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for listener in tuple(self._listeners):
+            listener.end()
+
+
+class _Listener:
+    """One subscription."""
+
+    def __init__(
+        self, peers: set[_Listener], wanted: Callable[[event.Event], bool], until_ns: int, clock: clocks.Clock
+    ) -> None:
+        self._peers = peers
+        self._wanted = wanted
+        self._queue: deque[event.Event] = deque(maxlen=WAITING)
+        self._more = asyncio.Event()
+        self._ended = False
+        self._timer: asyncio.TimerHandle | None = None
+        if until_ns:
+            delay = max(0.0, (until_ns - clock.now_ns()) / 1e9)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.end)
+        peers.add(self)
+
+    def put(self, happened: event.Event) -> None:
+        if self._wanted(happened):
+            self._queue.append(happened)
+            self._more.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._peers.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._more.set()
+
+    def __aiter__(self) -> _Listener:
+        return self
+
+    async def __anext__(self) -> event.Event:
+        while not self._queue:
+            if self._ended:
+                raise StopAsyncIteration
+            self._more.clear()
+            await self._more.wait()
+        return self._queue.popleft()
+
+    async def aclose(self) -> None:
+        self.end()
+
+
+async def _of(found: list[event.Event]) -> AsyncIterator[event.Event]:
+    for one in found:
+        yield one
+
+
+def _predicate(filters: Mapping[str, list[str]]) -> Callable[[event.Event], bool]:
+    """Docker's filters: values of one key are alternatives, keys must all match (labels: each value)."""
+
+    def matches(one: event.Event) -> bool:
+        return all(_matches(one, key, values) for key, values in filters.items() if values)
+
+    return matches
+
+
+def _matches(one: event.Event, key: str, values: list[str]) -> bool:
+    match key:
+        case "type":
+            return one.kind in values
+        case "event":
+            return any(one.action == value or one.action.startswith(f"{value}:") for value in values)
+        case "label":
+            return all(_has_label(one.attributes, value) for value in values)
+        case "scope":
+            return "local" in values
+        case "image":
+            named = (one.attributes.get("image", ""), one.attributes.get("name", ""), one.actor)
+            return any(fnmatch.fnmatchcase(name, value) for name in named if name for value in values)
+        case _:
+            if one.kind != key:
+                return False
+            return any(one.actor.startswith(value) or one.attributes.get("name") == value for value in values)
+
+
+def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
+    name, equals, value = wanted.partition("=")
+    return name in attributes and (not equals or attributes[name] == value)

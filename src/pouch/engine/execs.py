@@ -1,0 +1,200 @@
+"""Exec processes: further processes in a running container (see `facade.ExecsFacade`). They live as long as the daemon remembers them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from pouch.engine import equipment as tools
+from pouch.engine import lifecycle, shelf, views
+from pouch.engine import record as records
+from pouch.engine.specbuild import build, capabilities, inputs
+from pouch.kernel import inroot
+from pouch.rich import user
+from pouch.runtime import execs as runtime_execs
+from pouch.spec import container, errors, ids
+
+log = logging.getLogger(__name__)
+
+KEPT = 1000
+"""Ended exec processes that can still be inspected; the oldest are forgotten."""
+
+
+@dataclass(slots=True)
+class Exec:
+    """One exec process."""
+
+    id: str
+    owner: shelf.Container
+    config: container.ExecConfig
+    started: bool = False
+    running: bool = False
+    exit_code: int | None = None
+    process: runtime_execs.ExecProcess | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Execs:
+    """The facade's exec processes."""
+
+    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle) -> None:
+        self._equipment = equipment
+        self._shelf = containers
+        self._life = life
+        self._by_id: dict[str, Exec] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def create(self, ref: str, config: container.ExecConfig) -> str:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        one.require_running()
+        if one.record.state.status is container.Status.PAUSED:
+            raise errors.Conflict(f"Container {one.id} is paused, unpause the container before exec")
+        if not config.cmd or not config.cmd[0]:
+            raise errors.InvalidInput("No exec command specified")
+        made = Exec(ids.new_id(), one, config)
+        self._forget_old()
+        self._by_id[made.id] = made
+        one.exec_ids.add(made.id)
+        self._life.publish(one.record, f"exec_create: {' '.join(config.cmd)}", execID=made.id)
+        return made.id
+
+    def _forget_old(self) -> None:
+        if len(self._by_id) < KEPT:
+            return
+        for id_, one in tuple(self._by_id.items()):
+            if not one.running:
+                del self._by_id[id_]
+                one.owner.exec_ids.discard(id_)
+                return
+
+    def _find(self, id: str) -> Exec:
+        found = self._by_id.get(id)
+        if found is None or found.owner.removed:
+            raise errors.NotFound(f"No such exec instance: {id}")
+        return found
+
+    async def start(self, id: str, detach: bool, size: tuple[int, int] | None) -> views.Stdio | None:
+        """See the facade."""
+        one = self._find(id)
+        run = one.owner.require_running()
+        if one.started:
+            raise errors.Conflict(f"exec {id} has already run" if not one.running else f"exec {id} is already running")
+        one.started = True
+        try:
+            document = await self._equipment.pools.fs(self._process, one.owner.record, run, one.config)
+            one.process = await runtime_execs.spawn(
+                self._equipment.runtime(run.runtime),
+                one.owner.id,
+                document,
+                tty=one.config.tty,
+                stdin=one.config.attach_stdin and not detach,
+                stdout=one.config.attach_stdout and not detach,
+                stderr=one.config.attach_stderr and not detach,
+                size=size,
+            )
+        except errors.StartFailed as error:
+            one.exit_code = error.exit_code
+            one.ended.set()
+            raise
+        one.running = True
+        self._life.publish(one.owner.record, f"exec_start: {' '.join(one.config.cmd)}", execID=one.id)
+        task = asyncio.create_task(self._watch(one), name=f"exec {one.id[:12]}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None if detach else _Streams(one.process.stdio, one)
+
+    async def _watch(self, one: Exec) -> None:
+        assert one.process is not None
+        try:
+            one.exit_code = await one.process.wait()
+        except errors.PouchError as error:
+            log.warning("exec %s: %s", one.id[:12], error)
+            one.exit_code = 125
+        one.running = False
+        one.ended.set()
+        attributes = {"execID": one.id, "exitCode": str(one.exit_code)}
+        self._life.publish(one.owner.record, "exec_die", **attributes)
+
+    async def get(self, id: str) -> views.ExecView:
+        """See the facade."""
+        one = self._find(id)
+        pid = one.process.pid if one.process is not None and one.running else 0
+        return views.ExecView(
+            id=one.id,
+            container_id=one.owner.id,
+            config=one.config,
+            running=one.running,
+            exit_code=one.exit_code,
+            pid=pid,
+        )
+
+    async def resize(self, id: str, height: int, width: int) -> None:
+        """See the facade."""
+        one = self._find(id)
+        if one.process is None or not one.running:
+            raise errors.Conflict(f"exec process {id} is not started")
+        if not (0 < height < 65536 and 0 < width < 65536):
+            raise errors.InvalidInput(f"invalid terminal size {height}x{width}", hint="h and w from 1 to 65535")
+        one.process.resize(height, width)
+
+    def _process(self, record: records.Record, run: records.Run, config: container.ExecConfig) -> inputs.Document:
+        """The OCI process of an exec. Blocking: it looks into the container's files."""
+        rootfs = self._equipment.paths.rootfs(record.id)
+        who = user.resolve(rootfs, config.user or record.user, groups_add=record.config.host.group_add)
+        identity = inputs.Identity(uid=who.uid, gid=who.gid, groups=who.groups, home=who.home)
+        own = {entry.partition("=")[0] for entry in config.env}
+        base = build.app_env(record, identity)
+        env = [entry for entry in base if entry.partition("=")[0] not in own] + [e for e in config.env if "=" in e]
+        if config.tty and not any(entry.startswith("TERM=") for entry in env):
+            env.append("TERM=xterm")
+        allowed = capabilities.ALL if config.privileged or record.config.host.privileged else capabilities.app(record)
+        if run.user_namespace_base is not None and config.privileged:
+            allowed = capabilities.ALL - capabilities.HOST_WIDE
+        security = build.security_options(record.config.host.security_opt)
+        return {
+            "terminal": config.tty,
+            "user": {"uid": who.uid, "gid": who.gid, "additionalGids": list(who.groups), "umask": record.config.umask},
+            "args": list(config.cmd),
+            "env": env,
+            "cwd": self._working_dir(rootfs, config.working_dir or record.working_dir),
+            "capabilities": capabilities.document(allowed & self._equipment.host.capabilities, uid=who.uid),
+            "noNewPrivileges": security.no_new_privileges,
+        }
+
+    def _working_dir(self, rootfs: str, path: str) -> str:
+        if not path.startswith("/"):
+            raise errors.InvalidInput(f"Cwd must be an absolute path: {path}")
+        if not inroot.exists(rootfs, path):
+            raise errors.StartFailed(
+                f'chdir to cwd ("{path}") set in config.json failed: no such file or directory', exit_code=126
+            )
+        return path
+
+
+class _Streams:
+    """An exec's streams whose end is told only when the exit code is known: clients ask for it at once."""
+
+    def __init__(self, stdio: runtime_execs.Stdio, one: Exec) -> None:
+        self._stdio = stdio
+        self._one = one
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """See `views.Stdio`."""
+        piece = await self._stdio.read()
+        if piece is None:
+            await self._one.ended.wait()
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        """See `views.Stdio`."""
+        await self._stdio.write(data)
+
+    async def write_eof(self) -> None:
+        """See `views.Stdio`."""
+        await self._stdio.write_eof()
+
+    async def close(self) -> None:
+        """See `views.Stdio`."""
+        await self._stdio.close()

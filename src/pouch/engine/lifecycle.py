@@ -1,0 +1,474 @@
+"""One container from start to end: what `containers` asks, step by step. Callers hold the container's lock.
+
+The order is the promise: the intent is written before the first act, the record of the end before anything is taken away, and every
+failure ends in `cleanup`, so that a daemon killed at any moment finds at its next start what it had begun (`recover`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import stat
+from collections.abc import Coroutine, Mapping
+
+from pouch.engine import boot, cleanup, clock, hooks, prepare, restart, shelf, signals, tail
+from pouch.engine import equipment as tools
+from pouch.engine import record as records
+from pouch.kernel import cgroup, process
+from pouch.network import bridge
+from pouch.rich import exit as rich_exit
+from pouch.rich import plan as rich_plan
+from pouch.runtime import attach, execs, exits, monitor
+from pouch.spec import container, errors
+
+log = logging.getLogger(__name__)
+
+_HANGUP, _INTERRUPT = 128 + 1, 128 + 2
+"""How PID 1 of a pid namespace dies by reboot(2): SIGHUP for a restart, SIGINT for halt and power-off (pid_namespaces(7))."""
+_STATE_SECONDS = 120.0
+
+
+class Lifecycle:
+    """Starts, watches and ends containers."""
+
+    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
+        self._equipment = equipment
+        self._shelf = containers
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    async def start(self, one: shelf.Container) -> None:
+        """Raises StartFailed and what `prepare` raises; then nothing of it is left."""
+        equipment = self._equipment
+        record = dataclasses.replace(one.record, intent=records.Intent.START, stopped_by_user=False)
+        await self._shelf.save(one, record)
+        notify: boot.NotifySocket | None = None
+        try:
+            base = await self._reserve_range(record)
+            record, addressing = await self._reserve_address(record)
+            prepared = await equipment.pools.fs(prepare.prepare, equipment, record, base, addressing)
+            if prepared.plan is not None and prepared.plan.ready is rich_plan.Ready.NOTIFY:
+                notify = self._listen(one, base or 0)
+            created = await self._create(record, prepared)
+            record = await self._launch(one, record, prepared, created, base)
+        except BaseException as error:
+            if notify is not None:
+                notify.close()
+            one.attachments.abandon()
+            await self._failed(one, record, error)
+            raise
+        await self._running(one, record, prepared, notify)
+
+    async def _reserve_range(self, record: records.Record) -> int | None:
+        equipment = self._equipment
+        if not (record.user_namespaced and equipment.user_namespaces):
+            return None
+        first, last = equipment.settings.userns_first, equipment.settings.userns_last
+        return await equipment.pools.db(equipment.database.reserve_range, record.id, first, last)
+
+    async def _reserve_address(self, record: records.Record) -> tuple[records.Record, prepare.Addressing]:
+        if record.config.host.network_mode != "bridge":
+            return record, prepare.Addressing()
+        equipment, network = self._equipment, self._equipment.bridge
+        address = await equipment.pools.db(
+            equipment.database.reserve_address, network.name, record.id, network.subnet, ()
+        )
+        record = record.with_state(ip_address=address)
+        record = dataclasses.replace(record, gateway=str(network.gateway), prefix_length=network.subnet.prefixlen)
+        return record, prepare.Addressing(address=address, gateway=record.gateway)
+
+    async def _create(self, record: records.Record, prepared: prepare.Prepared) -> monitor.Created:
+        config, paths = record.config, self._equipment.paths
+        log_path = "" if config.host.log_driver == "none" else paths.log(record.id)
+        await self._equipment.pools.fs(os.makedirs, paths.log_dir(record.id), 0o700, exist_ok=True)
+        request = monitor.MonitorRequest(
+            id=record.id,
+            name=record.name,
+            bundle=prepared.bundle,
+            log_path=log_path,
+            pid_file=f"{prepared.bundle}/pid",
+            tty=config.tty,
+            stdin=config.open_stdin,
+            stdin_once=config.stdin_once,
+            log_max_size=_log_size(config.host.log_options, self._equipment.settings.log_max_size),
+        )
+        return await self._equipment.monitors[record.runtime].create(request)
+
+    async def _launch(
+        self,
+        one: shelf.Container,
+        record: records.Record,
+        prepared: prepare.Prepared,
+        created: monitor.Created,
+        base: int | None,
+    ) -> records.Record:
+        """From a created container to a running one."""
+        equipment, plan = self._equipment, prepared.plan
+        run = records.Run(
+            pid=created.pid,
+            pid_start=process.start_time(created.pid),
+            monitor_pid=created.monitor_pid,
+            monitor_start=created.monitor_start_time,
+            runtime=record.runtime,
+            cgroups_path=prepared.cgroups_path,
+            stop=prepared.stop,
+            user_namespace_base=base,
+            state_command=plan.state_command if plan else (),
+            has_app=plan.has_app if plan else False,
+        )
+        record = dataclasses.replace(record, run=run, warnings=prepared.warnings)
+        record = await equipment.pools.fs(_furnish, equipment, record, prepared, base)
+        await one.attachments.connect(lambda: self._attach(record))
+        if record.config.host.prestart_hooks:
+            document = self._hook_state(record, "created")
+            await hooks.run(equipment, record, "prestart", record.config.host.prestart_hooks, document)
+        await equipment.runtime(record.runtime).start(record.id)
+        if plan is not None and record.config.rich and record.config.rich.init_script:
+            await self._init_script_passed(record)
+        return record
+
+    async def _init_script_passed(self, record: records.Record) -> None:
+        """The start is done only when the init script is: its failure is the start's, with its output."""
+        run_dir = self._equipment.paths.run_dir(record.id)
+        assert record.run is not None
+        await rich_exit.init_script_passed(run_dir, record.run.pid, record.run.pid_start)
+
+    async def _attach(self, record: records.Record) -> attach.Stdio:
+        bundle = self._equipment.paths.container_run(record.id)
+        return await attach.connect(f"{bundle}/attach", tty=record.config.tty)
+
+    async def _running(
+        self,
+        one: shelf.Container,
+        record: records.Record,
+        prepared: prepare.Prepared,
+        notify: boot.NotifySocket | None,
+    ) -> None:
+        assert record.run is not None
+        boot_state = container.Boot.NONE
+        if record.config.rich is not None:
+            boot_state = container.Boot.STARTING if notify is not None else container.Boot.RUNNING
+        record = dataclasses.replace(record, intent=records.Intent.NONE).with_state(
+            status=container.Status.RUNNING,
+            boot=boot_state,
+            init=prepared.plan.init if prepared.plan else "",
+            pid=record.run.pid,
+            monitor_pid=record.run.monitor_pid,
+            exit_code=0,
+            error="",
+            oom_killed=False,
+            app_exit_code=None,
+            started_at=clock.rfc3339(self._equipment.clock.now_ns()),
+        )
+        await self._shelf.save(one, record)
+        one.started_monotonic = self._equipment.clock.monotonic()
+        one.ended.clear()
+        one.restarting = False
+        self._publish(record, "start")
+        for warning in prepared.warnings:
+            log.info("container %s: %s", record.id[:12], warning)
+        self.supervise(one, notify)
+
+    def _listen(self, one: shelf.Container, owner: int) -> boot.NotifySocket:
+        path = f"{self._equipment.paths.run_dir(one.id)}/{rich_plan.NOTIFY_SOCKET}"
+        return boot.NotifySocket(path, owner, lambda message: self._notified(one, message))
+
+    async def _failed(self, one: shelf.Container, record: records.Record, error: BaseException) -> None:
+        await cleanup.run(self._equipment, record)
+        code = error.exit_code if isinstance(error, errors.StartFailed) else 125
+        text = error.message if isinstance(error, errors.PouchError) else repr(error)
+        state = dataclasses.replace(
+            one.record.state, exit_code=code, error=text, pid=0, monitor_pid=0, ip_address="", boot=container.Boot.NONE
+        )
+        if state.status is not container.Status.CREATED:
+            state = dataclasses.replace(state, status=container.Status.EXITED)
+        if not one.removed:
+            left = dataclasses.replace(one.record, intent=records.Intent.NONE, run=None, state=state)
+            await self._shelf.save(one, left)
+        if record.config.host.auto_remove:
+            await self.remove(one)
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    def supervise(self, one: shelf.Container, notify: boot.NotifySocket | None) -> None:
+        """Wait for the end of the current run, in a task of its own."""
+        one.supervisor = self._spawn(self._supervise(one, notify), f"supervise {one.id[:12]}")
+
+    def resume_boot(self, one: shelf.Container) -> boot.NotifySocket | None:
+        """Listen again to an init that outlived the daemon."""
+        run = one.record.run
+        if one.record.config.rich is None or run is None:
+            return None
+        with contextlib.suppress(OSError):
+            return self._listen(one, run.user_namespace_base or 0)
+        return None
+
+    async def _supervise(self, one: shelf.Container, notify: boot.NotifySocket | None) -> None:
+        run = one.record.run
+        assert run is not None
+        try:
+            exit_ = await exits.wait(self._equipment.paths.exit_dir, one.id, run.monitor_pid, run.monitor_start)
+        finally:
+            if notify is not None:
+                notify.close()
+            if one.boot_watch is not None:
+                one.boot_watch.cancel()
+        await self.finish(one, exit_)
+
+    def _notified(self, one: shelf.Container, message: dict[str, str]) -> None:
+        if message.get("READY") == "1" and one.running:
+            self.learn_boot(one)
+
+    def learn_boot(self, one: shelf.Container) -> None:
+        """Find out whether the machine runs as it should, in a task of its own."""
+        if one.boot_watch is None or one.boot_watch.done():
+            one.boot_watch = self._spawn(self._learn_boot(one), f"boot {one.id[:12]}")
+
+    async def _learn_boot(self, one: shelf.Container) -> None:
+        run = one.record.run
+        if run is None:
+            return
+        found = container.Boot.RUNNING
+        if run.state_command:
+            text = await self._state_of_services(one, run)
+            found = container.Boot(text) if text in boot.STATES else container.Boot.RUNNING
+        if one.running and one.record.run is run:
+            await self._shelf.save(one, one.record.with_state(boot=found))
+            self._publish(one.record, f"boot: {found.value}")
+
+    async def _state_of_services(self, one: shelf.Container, run: records.Run) -> str:
+        document = {"args": list(run.state_command), "env": [], "cwd": "/", "user": {"uid": 0, "gid": 0}}
+        with contextlib.suppress(errors.PouchError, TimeoutError):
+            async with asyncio.timeout(_STATE_SECONDS):
+                runtime = self._equipment.runtime(run.runtime)
+                return (await execs.output(runtime, one.id, document, limit=256)).decode(errors="replace").strip()
+        return ""
+
+    # -- end ----------------------------------------------------------------------------------------------------------
+
+    async def finish(self, one: shelf.Container, exit_: exits.Exit) -> None:
+        """The end of a run, exactly once: the record first, then hooks, then everything is taken away, then what the policy wants."""
+        record, rebooted = self._ended(one.record, exit_) if one.running else (one.record, False)
+        if one.running:
+            record = dataclasses.replace(record, intent=records.Intent.POSTSTOP)
+            await self._shelf.save(one, record)
+            one.ended.set()
+            self._publish_end(record, exit_)
+        if record.intent is records.Intent.POSTSTOP and record.config.host.poststop_hooks:
+            await self._poststop(record, exit_)
+            await self._shelf.save(one, dataclasses.replace(record, intent=records.Intent.NONE))
+        await cleanup.run(self._equipment, record)
+        record = dataclasses.replace(
+            record, intent=records.Intent.NONE, run=None, gateway="", prefix_length=0
+        ).with_state(ip_address="", mac_address="")
+        again = rebooted or (not self._closing and restart.wanted(record, record.state.exit_code))
+        if again:
+            count = record.state.restart_count + (0 if rebooted else 1)
+            record = record.with_state(status=container.Status.RESTARTING, restart_count=count)
+        await self._shelf.save(one, record)
+        one.supervisor = None
+        if again:
+            one.release(record.state.exit_code, "next-exit")
+            one.restarter = self._spawn(self._restart_later(one, rebooted=rebooted), f"restart {one.id[:12]}")
+            return
+        if record.config.host.auto_remove and not one.restarting:
+            await self.remove(one)
+        one.release(record.state.exit_code, "next-exit", "not-running")
+
+    def _ended(self, record: records.Record, exit_: exits.Exit) -> tuple[records.Record, bool]:
+        """The record after this end, and whether the machine rebooted itself."""
+        run = record.run
+        code, app_code, rebooted, error = exit_.code, None, False, exit_.reason
+        if record.config.rich is not None and run is not None:
+            if run.has_app:
+                app_code = rich_exit.read(self._equipment.paths.run_dir(record.id))
+            if app_code is not None:
+                code = app_code
+            elif code == _INTERRUPT:
+                code = 0
+            rebooted = exit_.code == _HANGUP and not record.stopped_by_user and app_code is None
+        record = record.with_state(
+            status=container.Status.EXITED,
+            boot=container.Boot.NONE,
+            pid=0,
+            monitor_pid=0,
+            exit_code=code,
+            app_exit_code=app_code,
+            error=error,
+            oom_killed=exit_.oom,
+            finished_at=clock.rfc3339(exit_.finished_ns),
+        )
+        return record, rebooted
+
+    def _publish_end(self, record: records.Record, exit_: exits.Exit) -> None:
+        if exit_.oom:
+            self._publish(record, "oom")
+        self._publish(record, "die", exitCode=str(record.state.exit_code))
+
+    async def _poststop(self, record: records.Record, exit_: exits.Exit) -> None:
+        commands = record.config.host.poststop_hooks
+        if not commands:
+            return
+        paths = self._equipment.paths
+        code = record.state.exit_code
+        document = self._hook_state(
+            record,
+            "stopped",
+            exitCode=code,
+            signal=code - 128 if 128 < code < 128 + 65 else 0,
+            oomKilled=exit_.oom,
+            reason=_reason(record, exit_),
+            startedAt=record.state.started_at,
+            finishedAt=record.state.finished_at,
+            logPath=paths.log(record.id),
+            logTail=await self._equipment.pools.fs(tail.of, paths.log(record.id), hooks.TAIL_BYTES),
+        )
+        try:
+            await hooks.run(self._equipment, record, "poststop", commands, document)
+        except errors.PouchError as error:
+            log.warning("container %s: %s", record.id[:12], error)
+
+    async def _restart_later(self, one: shelf.Container, *, rebooted: bool) -> None:
+        """Wait, then start again, unless somebody stopped or removed it meanwhile."""
+        equipment = self._equipment
+        if not rebooted:
+            ran = equipment.clock.monotonic() - one.started_monotonic
+            one.backoff = restart.delay(one.backoff, ran)
+            await equipment.clock.sleep(one.backoff)
+        async with one.lock:
+            if one.removed or one.record.state.status is not container.Status.RESTARTING:
+                return
+            try:
+                await self.start(one)
+            except errors.PouchError as error:
+                log.warning("container %s: restart failed: %s", one.id[:12], error)
+                one.release(one.record.state.exit_code, "not-running")
+
+    async def cancel_restart(self, one: shelf.Container) -> bool:
+        """Take back a restart that waits; whether there was one."""
+        if one.record.state.status is not container.Status.RESTARTING:
+            return False
+        if one.restarter is not None:
+            one.restarter.cancel()
+            one.restarter = None
+        record = dataclasses.replace(one.record, stopped_by_user=True)
+        await self._shelf.save(one, record.with_state(status=container.Status.EXITED))
+        one.release(record.state.exit_code, "not-running")
+        return True
+
+    async def stop(self, one: shelf.Container, timeout: float | None) -> None:
+        """An orderly stop, SIGKILL at its end. Raises Unavailable when not even that ended it."""
+        run = one.require_running()
+        if one.record.state.status is container.Status.PAUSED:
+            await self._equipment.runtime(run.runtime).resume(one.id)
+        record = dataclasses.replace(one.record, stopped_by_user=True)
+        if record.state.boot is not container.Boot.NONE:
+            record = record.with_state(boot=container.Boot.STOPPING)
+        await self._shelf.save(one, record.with_state(status=container.Status.RUNNING))
+        if one.supervisor is None or not await signals.stop(run, timeout, asyncio.shield(one.supervisor)):
+            raise errors.Unavailable(f"cannot stop container {one.record.name}: it did not end after SIGKILL")
+
+    async def remove(self, one: shelf.Container) -> None:
+        """Forget a container that does not run, with all that is kept of it."""
+        record = dataclasses.replace(one.record, intent=records.Intent.REMOVE)
+        await self._shelf.save(one, record.with_state(status=container.Status.REMOVING))
+        one.attachments.abandon()
+        await self._equipment.pools.fs(self._equipment.snapshots.remove, one.id)
+        await self._shelf.delete(one)
+        self._publish(record, "destroy")
+        one.release(record.state.exit_code, "next-exit", "not-running", "removed")
+
+    async def close(self) -> None:
+        """Let go of all containers: they go on without us."""
+        self._closing = True
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def _hook_state(self, record: records.Record, status: str, **more: object) -> dict[str, object]:
+        paths = self._equipment.paths
+        return hooks.state(record, status, paths.container_run(record.id), paths.rootfs(record.id), **more)
+
+    def publish(self, record: records.Record, action: str, **attributes: str) -> None:
+        """A container event with Docker's attributes."""
+        self._publish(record, action, **attributes)
+
+    def _publish(self, record: records.Record, action: str, **attributes: str) -> None:
+        found = {**record.labels, "image": record.image_name, "name": record.name, **attributes}
+        self._equipment.events.publish("container", action, record.id, found)
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(_guarded(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _guarded(work: Coroutine[object, object, None], name: str) -> None:
+    """No task of ours dies unseen."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("%s failed", name)
+
+
+def _furnish(
+    equipment: tools.Equipment, record: records.Record, prepared: prepare.Prepared, base: int | None
+) -> records.Record:
+    """What can only be done to a created process: its network, its cgroup, its streams. Blocking."""
+    run = record.run
+    assert run is not None
+    host = record.config.host
+    if host.network_mode == "bridge":
+        endpoint = equipment.bridge.connect(record.id, run.pid, record.state.ip_address)
+        record = record.with_state(mac_address=endpoint.mac_address)
+    elif host.network_mode == "none":
+        bridge.loopback_up(run.pid)
+    if base is not None or prepared.plan is not None:
+        cgroup.delegate(run.cgroups_path, base or 0, base or 0)
+    if prepared.stdio_owner != (0, 0):
+        _own_streams(run.pid, prepared.stdio_owner)
+    return record
+
+
+def _own_streams(pid: int, owner: tuple[int, int]) -> None:
+    """The app's user must be able to open /dev/stdout anew: pipes are given to it, as Docker does. A terminal is crun's matter."""
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            path = f"/proc/{pid}/fd/{number}"
+            if stat.S_ISFIFO(os.stat(path).st_mode):
+                os.chown(path, *owner)
+
+
+def _log_size(options: Mapping[str, str], default: int) -> int:
+    """`max-size` of the log driver's options, `10m`; the daemon's own where it is not given."""
+    text = options.get("max-size", "")
+    if not text or text == "-1":
+        return default
+    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    factor = units.get(text[-1].lower(), 1)
+    return int(text[:-1] if factor > 1 else text) * factor
+
+
+def _reason(record: records.Record, exit_: exits.Exit) -> str:
+    """Why it ended, for hooks: stopped, oom, lost (the monitor died), signal, failed, done."""
+    code = record.state.exit_code
+    if exit_.reason:
+        return "lost"
+    if exit_.oom:
+        return "oom"
+    if record.stopped_by_user:
+        return "stopped"
+    if code > 128:
+        return "signal"
+    return "failed" if code else "done"

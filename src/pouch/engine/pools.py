@@ -1,0 +1,43 @@
+"""Where blocking work runs: named, bounded thread pools, so that one kind of work cannot starve another."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Pools:
+    """The engine's threads. `db` has one, so that one thread owns the database's connection."""
+
+    def __init__(self) -> None:
+        self._db = ThreadPoolExecutor(1, "db")
+        self._fs = ThreadPoolExecutor(4, "fs")
+        self._long = ThreadPoolExecutor(4, "long")
+
+    async def db(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Database."""
+        return await _run(self._db, fn, *args, **kwargs)
+
+    async def fs(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Mounts, files, netlink: milliseconds."""
+        return await _run(self._fs, fn, *args, **kwargs)
+
+    async def long(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Unpacking, bootstrapping, walking trees: seconds and more."""
+        return await _run(self._long, fn, *args, **kwargs)
+
+    def close(self) -> None:
+        """Wait for what is running, take no more."""
+        for pool in (self._long, self._fs, self._db):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+async def _run(pool: ThreadPoolExecutor, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(pool, functools.partial(fn, *args, **kwargs))

@@ -1,0 +1,394 @@
+"""Everything of a start that needs no process: rootfs, files, spec. Blocking; one call in one thread.
+
+What it makes is below `<run>/containers/<id>` and on mounts there, and is taken away by `cleanup`, whatever of it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pouch.engine import equipment as tools
+from pouch.engine import record as records
+from pouch.engine.specbuild import build, capabilities, inputs, resources
+from pouch.kernel import inroot, mount, process
+from pouch.network import files as network_files
+from pouch.rich import inits, user, write
+from pouch.rich import plan as rich_plan
+from pouch.spec import container, errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A bundle that is ready for the monitor."""
+
+    bundle: str
+    cgroups_path: str
+    stop: tuple[records.StopStep, ...]
+    plan: rich_plan.Plan | None
+    stdio_owner: tuple[int, int]
+    """Host ids that the pipes of stdin, stdout and stderr must belong to."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressing:
+    """What the container's three network files need; empty without an address of its own."""
+
+    address: str = ""
+    gateway: str = ""
+
+
+def prepare(equipment: tools.Equipment, record: records.Record, base: int | None, addressing: Addressing) -> Prepared:
+    """Make the bundle. Raises StartFailed, InvalidInput, KernelError; leaves half-made things to `cleanup`."""
+    descriptor = equipment.ranges.borrow(base) if base is not None else None
+    try:
+        return _Preparation(equipment, record, base, descriptor).run(addressing)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class _Preparation:
+    """One call of `prepare`."""
+
+    def __init__(
+        self, equipment: tools.Equipment, record: records.Record, base: int | None, userns_fd: int | None
+    ) -> None:
+        self._equipment = equipment
+        self._paths = equipment.paths
+        self._record = record
+        self._config = record.config
+        self._base = base
+        self._userns_fd = userns_fd
+        self._rootfs = self._paths.rootfs(record.id)
+        self._bundle = self._paths.container_run(record.id)
+        self._warnings: list[str] = []
+
+    def run(self, addressing: Addressing) -> Prepared:
+        record = self._record
+        self._equipment.snapshots.prepare(record.id)
+        os.makedirs(self._bundle, mode=0o711, exist_ok=True)
+        plan = self._plan() if self._config.rich is not None else None
+        self._mount(seed=plan is not None)
+        identity = self._identity()
+        if plan is None:
+            self._check_program()
+            self._ensure_working_dir()
+        else:
+            self._ensure_working_dir()
+            self._fill_run(plan)
+        self._network_files(addressing)
+        given = self._inputs(identity, plan)
+        built = build.build(given)
+        self._write_spec(built.spec)
+        owner = plan.stdio_owner if plan else (identity.uid, identity.gid)
+        offset = self._base or 0
+        return Prepared(
+            bundle=self._bundle,
+            cgroups_path=given.cgroups_path,
+            stop=self._stop_steps(plan),
+            plan=plan,
+            stdio_owner=(offset + owner[0], offset + owner[1]),
+            warnings=(*self._warnings, *(plan.warnings if plan else ()), *built.warnings),
+        )
+
+    # -- root file system ---------------------------------------------------------------------------------------------
+
+    def _mount(self, *, seed: bool) -> None:
+        self._equipment.snapshots.mount(
+            self._record.id, self._record.layers, self._rootfs, userns_fd=self._userns_fd, seed=seed
+        )
+
+    def _plan(self) -> rich_plan.Plan:
+        """Ask rich mode what to do: it looks at the tree as the container left it, without our own files in it."""
+        rich = self._config.rich
+        assert rich is not None
+        snapshots, view = self._equipment.snapshots, self._paths.view(self._record.id)
+        snapshots.clear_seed(self._record.id)
+        snapshots.view(self._record.id, self._record.layers)
+        try:
+            plan = inits.plan(rich.mode, self._request(rich, view))
+        finally:
+            snapshots.unview(self._record.id)
+        write.write(plan.seed_files, self._paths.seed(self._record.id), uid_base=0)
+        return plan
+
+    def _request(self, rich: container.RichConfig, rootfs: str) -> rich_plan.Request:
+        record, config = self._record, self._config
+        return rich_plan.Request(
+            rootfs=rootfs,
+            app=self._app(rootfs, rich) if record.argv else None,
+            image=record.image_name,
+            container_id=record.id,
+            secret=bytes.fromhex(record.secret),
+            machine_id=record.machine_id,
+            hostname=build.hostname(config, record.id),
+            env=record.env,
+            init_script=split_words(rich.init_script),
+            tty=config.tty,
+            userns=self._base is not None,
+            privileged=config.host.privileged,
+            read_only=config.host.readonly_rootfs,
+            stop_timeout=self._stop_timeout(),
+            annotations=tuple(config.annotations.items()),
+            mount_targets=tuple(one.target for one in config.host.mounts),
+            tools=self._equipment.tools,
+        )
+
+    def _app(self, rootfs: str, rich: container.RichConfig) -> rich_plan.App:
+        record, config = self._record, self._config
+        who = user.resolve(rootfs, record.user, groups_add=config.host.group_add)
+        identity = inputs.Identity(uid=who.uid, gid=who.gid, groups=who.groups, home=who.home)
+        self._check_program(rootfs)
+        env = build.app_env(record, identity)
+        may_raise = "CAP_SYS_RESOURCE" in self._equipment.host.capabilities
+        limits, _ = resources.rlimits(self._ulimits(), self._equipment.host.rlimits, may_raise=may_raise)
+        allowed = capabilities.app(record) & self._equipment.host.capabilities
+        security = build.security_options(config.host.security_opt)
+        signal = record.stop_signal or "SIGTERM"
+        return rich_plan.App(
+            argv=tuple(os.fsencode(word) for word in record.argv),
+            env=tuple(os.fsencode(entry) for entry in env),
+            cwd=record.working_dir,
+            uid=who.uid,
+            gid=who.gid,
+            groups=who.groups,
+            user_name=who.name,
+            home=who.home,
+            umask=config.umask,
+            rlimits=tuple(limits),
+            capabilities=tuple(sorted(allowed)),
+            no_new_privileges=security.no_new_privileges,
+            tty=config.tty,
+            stdin=config.open_stdin,
+            stop_signal=process.signal_number(signal),
+            stop_timeout=self._stop_timeout(),
+            on_exit=rich.app_exit,
+        )
+
+    def _ulimits(self) -> tuple[container.Ulimit, ...]:
+        own = {one.name for one in self._config.host.ulimits}
+        return (*self._config.host.ulimits, *(one for one in self._equipment.settings.ulimits if one.name not in own))
+
+    def _identity(self) -> inputs.Identity:
+        who = user.resolve(self._rootfs, self._record.user, groups_add=self._config.host.group_add)
+        return inputs.Identity(uid=who.uid, gid=who.gid, groups=who.groups, home=who.home)
+
+    def _check_program(self, rootfs: str = "") -> None:
+        """Find the app before anything runs: Docker's 127 and 126 with its sentences."""
+        record = self._record
+        if not record.argv:
+            return
+        name = record.argv[0]
+        search = next((entry[5:] for entry in reversed(record.env) if entry.startswith("PATH=")), build.PATH[5:])
+        try:
+            inroot.find_executable(rootfs or self._rootfs, name, search, record.working_dir)
+        except errors.PouchError as error:
+            if self._config.host.mounts:
+                return  # it may be on one of the client's mounts, which are not there yet: the runtime will tell
+            raise missing_program(name, error) from None
+
+    def _ensure_working_dir(self) -> None:
+        """Docker makes a missing one. The owner is root of the container: on disk 0, whatever the namespace."""
+        if self._record.working_dir != "/" and not self._config.host.readonly_rootfs:
+            inroot.make_directories(self._rootfs, self._record.working_dir, self._base or 0)
+
+    # -- the machine --------------------------------------------------------------------------------------------------
+
+    def _fill_run(self, plan: rich_plan.Plan) -> None:
+        directory = self._paths.run_dir(self._record.id)
+        os.makedirs(directory, mode=0o711, exist_ok=True)
+        root = self._base or 0
+        mount.tmpfs(directory, mode=0o755, uid=root, gid=root)
+        write.write(plan.run_files, directory, uid_base=root)
+
+    def _stop_steps(self, plan: rich_plan.Plan | None) -> tuple[records.StopStep, ...]:
+        if plan is not None and plan.stop:
+            return tuple(records.StopStep(signal=step.signal, share=step.share) for step in plan.stop)
+        signal = process.signal_number(self._record.stop_signal or "SIGTERM")
+        return (records.StopStep(signal=signal, share=1.0),)
+
+    def _stop_timeout(self) -> int:
+        own = self._record.stop_timeout
+        return self._equipment.settings.stop_timeout if own is None else own
+
+    # -- files and spec -----------------------------------------------------------------------------------------------
+
+    def _network_files(self, addressing: Addressing) -> None:
+        record, config, host = self._record, self._config, self._config.host
+        settings = self._equipment.settings
+        own_names = network_files.Names(
+            hostname=build.hostname(config, record.id), domainname=config.domainname, aliases=()
+        )
+        on_host = host.network_mode == "host"
+        hosts = network_files.hosts(
+            own_names,
+            address=addressing.address,
+            extra=host.extra_hosts,
+            gateway=addressing.gateway,
+            host_text=network_files.host_hosts() if on_host else "",
+        )
+        resolv_conf = network_files.resolv_conf(
+            network_files.host_resolv_conf(host_network=on_host),
+            servers=host.dns or settings.dns,
+            search=host.dns_search or settings.dns_search,
+            options=host.dns_options or settings.dns_options,
+            host_network=on_host,
+        )
+        for path, text in (
+            (self._paths.hosts(record.id), hosts),
+            (self._paths.hostname(record.id), build.hostname(config, record.id) + "\n"),
+            (self._paths.resolv_conf(record.id), resolv_conf),
+        ):
+            self._write_own(path, text)
+
+    def _write_own(self, path: str, text: str) -> None:
+        """A file that the container's root may change: it belongs to it."""
+        owner = self._base or 0
+        with open(path, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)
+            os.fchown(file.fileno(), owner, owner)
+            file.write(text)
+
+    def _inputs(self, identity: inputs.Identity, plan: rich_plan.Plan | None) -> inputs.Inputs:
+        record, equipment = self._record, self._equipment
+        machine = None
+        if plan is not None:
+            machine = inputs.Machine(
+                argv=plan.argv,
+                env=plan.env,
+                run_directory=self._paths.run_dir(record.id),
+                mounts=tuple(
+                    inputs.OciMount(target=one.destination, kind=one.type, source=one.source, options=one.options)
+                    for one in plan.mounts
+                ),
+                cgroup_writable=plan.cgroup_writable,
+                masked_paths=plan.masked_paths,
+                readonly_paths=plan.readonly_paths,
+                capabilities_add=plan.capabilities_add,
+            )
+        return inputs.Inputs(
+            record=record,
+            host=equipment.host,
+            identity=identity,
+            rootfs=self._rootfs,
+            cgroups_path=equipment.cgroups_path(record),
+            hosts=self._paths.hosts(record.id),
+            hostname=self._paths.hostname(record.id),
+            resolv_conf=self._paths.resolv_conf(record.id),
+            user_namespace_base=self._base,
+            devices=tuple(self._devices()),
+            binds=self._binds(),
+            machine=machine,
+            init_program=equipment.tools.launch if self._config.host.init else "",
+            default_shm_size=equipment.settings.shm_size,
+            ulimits=self._ulimits(),
+        )
+
+    def _devices(self) -> Iterator[inputs.DeviceNode]:
+        asked = list(self._config.host.devices)
+        if self._config.host.privileged:
+            asked += [container.Device(path_on_host=path, path_in_container=path) for path in _host_devices("/dev")]
+        for device in asked:
+            yield _device_node(device)
+
+    def _binds(self) -> dict[str, str]:
+        """Check the sources of bind mounts; in a user namespace, show them with the container's ids.
+
+        A file that belongs to root on the host then belongs to root in the container, and what the container writes is stored
+        with the ids it sees: the same as without a namespace, so volumes need no chown and can be shared.
+        """
+        found: dict[str, str] = {}
+        for number, asked in enumerate(one for one in self._config.host.mounts if one.kind == "bind"):
+            if not os.path.lexists(asked.source):
+                raise errors.InvalidInput(
+                    f'invalid mount config for type "bind": bind source path does not exist: {asked.source}'
+                )
+            if self._userns_fd is None:
+                continue
+            clone = f"{self._bundle}/bind{number}"
+            _make_mount_point(asked.source, clone)
+            try:
+                mount.idmapped_clone(asked.source, clone, self._userns_fd, recursive="bind" not in asked.options)
+            except errors.KernelError as error:
+                self._warnings.append(
+                    f"{asked.source}: its file system cannot map ids ({error.message}): in the container its files "
+                    "belong to nobody; use --userns host where that matters"
+                )
+                continue
+            found[asked.target] = clone
+        return found
+
+    def _write_spec(self, spec: inputs.Document) -> None:
+        with open(f"{self._bundle}/config.json", "w", encoding="utf-8") as file:
+            json.dump(spec, file)
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """`PATH ARGS` as a shell splits it. Raises InvalidInput."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise errors.InvalidInput(
+            f"init script {text!r}: {error}", hint='expected "PATH ARGS" with closed quotes'
+        ) from None
+
+
+def missing_program(name: str, error: errors.PouchError) -> errors.StartFailed:
+    """Docker's sentences and codes for an app that cannot be executed."""
+    if isinstance(error, errors.NotFound):
+        reason = "no such file or directory" if "/" in name else "executable file not found in $PATH"
+        return errors.StartFailed(f'exec: "{name}": {reason}', exit_code=127)
+    return errors.StartFailed(f'exec: "{name}": permission denied', exit_code=126)
+
+
+def _make_mount_point(source: str, target: str) -> None:
+    if os.path.isdir(source):
+        os.makedirs(target, mode=0o700, exist_ok=True)
+        return
+    with open(target, "ab"):
+        pass
+
+
+def _device_node(device: container.Device) -> inputs.DeviceNode:
+    try:
+        found = os.stat(device.path_on_host)
+    except OSError as error:
+        raise errors.InvalidInput(
+            f'error gathering device information while adding custom device "{device.path_on_host}": {error.strerror}'
+        ) from None
+    kinds = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
+    kind = kinds.get(stat.S_IFMT(found.st_mode))
+    if kind is None:
+        raise errors.InvalidInput(
+            f'error gathering device information while adding custom device "{device.path_on_host}": not a device node'
+        )
+    return inputs.DeviceNode(
+        path=device.path_in_container,
+        kind=kind,
+        major=os.major(found.st_rdev),
+        minor=os.minor(found.st_rdev),
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+        permissions=device.permissions,
+    )
+
+
+def _host_devices(directory: str) -> Iterator[str]:
+    """What `--privileged` shows, as Docker: all nodes but those the container has of its own."""
+    own = {"/dev/pts", "/dev/shm", "/dev/fd", "/dev/mqueue", "/dev/console", "/dev/ptmx", "/dev/tty"}
+    own |= {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")}
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.path in own or entry.is_symlink():
+                continue
+            if entry.is_dir():
+                yield from _host_devices(entry.path)
+            elif stat.S_ISCHR(entry.stat().st_mode) or stat.S_ISBLK(entry.stat().st_mode):
+                yield entry.path

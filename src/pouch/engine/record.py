@@ -1,0 +1,122 @@
+"""What the database keeps of a container: everything needed to run it again, and to find it again while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pouch.spec import container, errors
+
+
+class Intent(enum.StrEnum):
+    """What the daemon has begun and not finished; written before it acts, so that the next start can finish or undo it."""
+
+    NONE = ""
+    START = "start"
+    REMOVE = "remove"
+    POSTSTOP = "poststop"
+    """The end is noted, its hooks are not yet known to have run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopStep:
+    """One step of an orderly stop: a signal to PID 1, then at most this share (0..1) of the stop timeout."""
+
+    signal: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A running container as processes. Start times (clock ticks since boot) tell a pid from a later one of the same number."""
+
+    pid: int
+    pid_start: int
+    monitor_pid: int
+    monitor_start: int
+    runtime: str
+    cgroups_path: str
+    stop: tuple[StopStep, ...]
+    user_namespace_base: int | None = None
+    state_command: tuple[str, ...] = ()
+    """argv that prints the state of a rich container's services, run in it; empty where its init has no such word."""
+    has_app: bool = True
+    """Whether the app leaves an exit record (`rich.exit`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One container. Frozen: every change is a new value that is written before it is believed."""
+
+    id: str
+    name: str
+    created: str
+    config: container.ContainerConfig
+    image_id: str
+    image_name: str
+    layers: tuple[str, ...]
+    """chain-ids, bottom first."""
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    env: tuple[str, ...]
+    working_dir: str
+    user: str
+    labels: dict[str, str]
+    stop_signal: str
+    runtime: str
+    secret: str = ""
+    """64 hexadecimal digits, made once: what is a machine's own (ssh host keys) and must stay the same comes from them."""
+    state: container.State = field(default_factory=container.State)
+    intent: Intent = Intent.NONE
+    run: Run | None = None
+    stopped_by_user: bool = False
+    """Set by stop and kill, cleared by start: what `unless-stopped` and the restart policy ask."""
+    gateway: str = ""
+    prefix_length: int = 0
+    warnings: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The app."""
+        return (*self.entrypoint, *self.cmd)
+
+    @property
+    def user_namespaced(self) -> bool:
+        """Whether it gets a user namespace of its own: the default of rich ones, on demand of plain ones."""
+        mode = self.config.host.userns_mode
+        if mode == "host" or self.config.host.privileged:
+            return False
+        return mode == "private" or self.config.rich is not None
+
+    @property
+    def machine_id(self) -> str:
+        """machine-id(5): the container's own, the same at each start."""
+        return self.id[:32]
+
+    @property
+    def stop_timeout(self) -> int | None:
+        """Seconds, None for the daemon's default."""
+        return self.config.stop_timeout
+
+    def with_state(self, **changes: object) -> Record:
+        """The same with members of its state changed."""
+        return dataclasses.replace(self, state=dataclasses.replace(self.state, **changes))  # type: ignore[arg-type]
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """The record as the database keeps it (JSON)."""
+    return msgspec.json.encode(record)
+
+
+def decode(raw: bytes, what: str) -> Record:
+    """The record of these bytes; CorruptData names `what`."""
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.CorruptData(f"{what}: its record cannot be read: {error}") from error

@@ -1,0 +1,51 @@
+"""What the administrator decided for this daemon, as the engine needs it. The composition root fills it from file and flags."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from pouch.spec import container
+
+
+class CgroupManager(enum.StrEnum):
+    """Who makes the cgroups. AUTO: systemd where the host runs it on pure cgroup v2, else the file system."""
+
+    AUTO = "auto"
+    CGROUPFS = "cgroupfs"
+    SYSTEMD = "systemd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The engine's settings. Paths are absolute; sizes in bytes, times in seconds."""
+
+    root: str = "/var/lib/pouch"
+    run: str = "/run/pouch"
+    runtime: str = "crun"
+    """The name of the default runtime."""
+    runtimes: dict[str, str] = field(default_factory=lambda: {"crun": "crun", "runc": "runc"})
+    """Name to program."""
+    conmon: str = "conmon"
+    cgroup_manager: CgroupManager = CgroupManager.AUTO
+    cgroup_parent: str = ""
+    """Empty: `/pouch`, with systemd `system.slice`."""
+    bridge: str = "pouch0"
+    bridge_subnet: str = ""
+    """CIDR; empty: the first of the known private ones that this host does not use."""
+    mtu: int = 0
+    """0: that of the link with the default route."""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    userns_first: int = 0x1_0000 * 16
+    """The first host id that containers' user namespaces may use; ranges of 65,536 follow one another from here."""
+    userns_last: int = 0x1_0000 * 32768 - 1
+    seccomp_profile: str = "/usr/share/containers/seccomp.json"
+    ulimits: tuple[container.Ulimit, ...] = ()
+    stop_timeout: int = 10
+    shm_size: int = 64 << 20
+    log_max_size: int = 0
+    """Bytes after which a container's log is started anew; 0: never."""
+    hook_timeout: int = 30
+    labels: tuple[str, ...] = ()

@@ -1,0 +1,254 @@
+"""The whole document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from pouch.engine import record as records
+from pouch.engine.specbuild import capabilities, inputs, mounts, resources, seccomp
+from pouch.spec import container, errors
+
+VERSION = "1.0.2"
+"""Of the OCI runtime specification."""
+RANGE = 65536
+"""Ids of a container's user namespace."""
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+MASKED = tuple(
+    "/proc/asound /proc/acpi /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats "
+    "/proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap".split()
+)
+READONLY = tuple("/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """`spec` is the content of config.json."""
+
+    spec: inputs.Document
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityOptions:
+    """`--security-opt`, read. seccomp: "" the default profile, "unconfined", or a profile as JSON text."""
+
+    no_new_privileges: bool = False
+    seccomp: str = ""
+    system_paths_unconfined: bool = False
+
+
+def security_options(options: tuple[str, ...]) -> SecurityOptions:
+    """Read them. Raises InvalidInput with Docker's sentence."""
+    no_new_privileges = unconfined = False
+    profile = ""
+    for option in options:
+        key, separator, value = option.partition("=")
+        if not separator:
+            key, _, value = option.partition(":")
+        match key:
+            case "no-new-privileges":
+                no_new_privileges = value in ("", "true")
+            case "seccomp":
+                profile = value
+            case "systempaths" if value == "unconfined":
+                unconfined = True
+            case "apparmor" | "label":
+                continue  # neither is on this host where it has no effect; Docker takes them silently too
+            case _:
+                raise errors.InvalidInput(
+                    f"invalid --security-opt: {option!r}",
+                    hint="no-new-privileges, seccomp=PROFILE|unconfined, systempaths=unconfined, apparmor=..., label=...",
+                )
+    return SecurityOptions(no_new_privileges=no_new_privileges, seccomp=profile, system_paths_unconfined=unconfined)
+
+
+def build(given: inputs.Inputs) -> Built:
+    """`config.json` and what had to be changed in it for this host."""
+    record = given.record
+    host = record.config.host
+    security = security_options(host.security_opt)
+    allowed, warnings = _capabilities(given)
+    process, more = _process(given, allowed, security)
+    warnings += more
+    linux, more = _linux(given, allowed, security)
+    warnings += more
+    spec: inputs.Document = {
+        "ociVersion": VERSION,
+        "process": process,
+        "root": {"path": given.rootfs, "readonly": host.readonly_rootfs},
+        "mounts": mounts.build(given),
+        "linux": linux,
+        "annotations": dict(record.config.annotations),
+    }
+    if host.uts_mode != "host":
+        spec["hostname"] = hostname(record.config, record.id)
+        if record.config.domainname:
+            spec["domainname"] = record.config.domainname
+    return Built(spec, tuple(warnings))
+
+
+def hostname(config: container.ContainerConfig, container_id: str) -> str:
+    """What the container calls itself."""
+    return config.hostname or container_id[:12]
+
+
+def app_env(record: records.Record, identity: inputs.Identity) -> list[str]:
+    """The app's environment: Docker's four variables where neither image nor client set them, then theirs."""
+    config = record.config
+    mine = [PATH, f"HOSTNAME={hostname(config, record.id)}"]
+    if config.tty:
+        mine.append("TERM=xterm")
+    if config.rich is not None:
+        mine.append("container=pouch")
+    own = record.env
+    names = {entry.partition("=")[0] for entry in own}
+    found = [entry for entry in mine if entry.partition("=")[0] not in names]
+    home = [] if "HOME" in names else [f"HOME={identity.home}"]
+    return [*found, *own, *home]
+
+
+def _capabilities(given: inputs.Inputs) -> tuple[frozenset[str], list[str]]:
+    wanted = (
+        capabilities.app(given.record)
+        if given.machine is None
+        else capabilities.init(given.record, given.machine.capabilities_add)
+    )
+    asked = {capabilities.name(text) for text in given.record.config.host.cap_add} - {"ALL"}
+    missing = sorted((wanted & asked) - given.host.capabilities)
+    warnings = [f"{name} is not in this host's bounding set: the container does not get it" for name in missing]
+    return wanted & given.host.capabilities, warnings
+
+
+def _process(
+    given: inputs.Inputs, allowed: frozenset[str], security: SecurityOptions
+) -> tuple[inputs.Document, list[str]]:
+    record, machine = given.record, given.machine
+    host = record.config.host
+    may_raise = "CAP_SYS_RESOURCE" in given.host.capabilities
+    limits, warnings = resources.rlimits(given.ulimits, given.host.rlimits, may_raise=may_raise)
+    score, more = resources.oom_score_adj(host.oom_score_adj, given.host.capabilities)
+    identity = given.identity if machine is None else inputs.Identity()
+    process: inputs.Document = {
+        "terminal": record.config.tty,
+        "user": {
+            "uid": identity.uid,
+            "gid": identity.gid,
+            "additionalGids": list(identity.groups),
+            "umask": record.config.umask if machine is None else 0o022,
+        },
+        "args": _args(given),
+        "env": app_env(record, identity) if machine is None else list(machine.env),
+        "cwd": (record.working_dir or "/") if machine is None else "/",
+        "capabilities": capabilities.document(allowed, uid=identity.uid),
+        "noNewPrivileges": security.no_new_privileges and machine is None,
+    }
+    if limits:
+        process["rlimits"] = [
+            {"type": f"RLIMIT_{name.upper()}", "soft": _unsigned(soft), "hard": _unsigned(hard)}
+            for name, soft, hard in limits
+        ]
+    if score or more:
+        process["oomScoreAdj"] = score
+    return process, [*warnings, *more]
+
+
+def _unsigned(limit: int) -> int:
+    return limit if limit >= 0 else (1 << 64) - 1
+
+
+def _args(given: inputs.Inputs) -> list[str]:
+    if given.machine is not None:
+        return list(given.machine.argv)
+    argv = list(given.record.argv)
+    return [mounts.INIT_PATH, "init", "--", *argv] if given.init_program else argv
+
+
+def _linux(
+    given: inputs.Inputs, allowed: frozenset[str], security: SecurityOptions
+) -> tuple[inputs.Document, list[str]]:
+    host = given.record.config.host
+    limits, warnings = resources.document(given)
+    linux: inputs.Document = {
+        "namespaces": _namespaces(given),
+        "resources": limits,
+        "cgroupsPath": given.cgroups_path,
+        "sysctl": _sysctls(given),
+    }
+    if given.user_namespace_base is not None:
+        mapping = [{"containerID": 0, "hostID": given.user_namespace_base, "size": RANGE}]
+        linux |= {"uidMappings": mapping, "gidMappings": mapping}
+    if given.devices:
+        linux["devices"] = [
+            {
+                "path": one.path,
+                "type": one.kind,
+                "major": one.major,
+                "minor": one.minor,
+                "fileMode": one.mode,
+                "uid": one.uid,
+                "gid": one.gid,
+            }
+            for one in given.devices
+        ]
+    if not (host.privileged or security.system_paths_unconfined):
+        machine = given.machine
+        linux["maskedPaths"] = list(_paths(machine.masked_paths if machine else None, MASKED))
+        linux["readonlyPaths"] = list(_paths(machine.readonly_paths if machine else None, READONLY))
+    filtered = _seccomp(given, allowed, security)
+    if filtered is not None:
+        linux["seccomp"] = filtered
+    if given.machine is not None:
+        linux["rootfsPropagation"] = "private"
+    return linux, warnings
+
+
+def _paths(own: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    return default if own is None else own
+
+
+def _namespaces(given: inputs.Inputs) -> list[inputs.Document]:
+    host = given.record.config.host
+    kinds = ["mount"]
+    kinds += [] if host.pid_mode == "host" else ["pid"]
+    kinds += [] if host.ipc_mode == "host" else ["ipc"]
+    kinds += [] if host.uts_mode == "host" else ["uts"]
+    kinds += [] if host.network_mode == "host" else ["network"]
+    kinds += [] if host.cgroupns_mode == "host" else ["cgroup"]
+    kinds += [] if given.user_namespace_base is None else ["user"]
+    return [{"type": kind} for kind in kinds]
+
+
+def _sysctls(given: inputs.Inputs) -> dict[str, str]:
+    host = given.record.config.host
+    found: dict[str, str] = {}
+    if host.network_mode != "host":
+        # Docker's: low ports and ping without capabilities. In a user namespace only its own groups can be named.
+        groups = "0 2147483647" if given.user_namespace_base is None else f"0 {RANGE - 1}"
+        found |= {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": groups}
+    return {**found, **host.sysctls}
+
+
+def _seccomp(given: inputs.Inputs, allowed: frozenset[str], security: SecurityOptions) -> inputs.Document | None:
+    if given.record.config.host.privileged and not security.seccomp:
+        return None
+    if security.seccomp == "unconfined":
+        return None
+    profile = given.host.seccomp
+    if security.seccomp:
+        profile = _own_profile(security.seccomp)
+    if profile is None:
+        return None
+    return seccomp.resolve(profile, capabilities=allowed, machine=given.host.machine, kernel=given.host.kernel)
+
+
+def _own_profile(text: str) -> inputs.Document:
+    try:
+        found = msgspec.json.decode(text.encode())
+    except msgspec.DecodeError as error:
+        raise errors.InvalidInput(f"Decoding seccomp profile failed: {error}") from None
+    if not isinstance(found, dict):
+        raise errors.InvalidInput("Decoding seccomp profile failed: an object is expected")
+    return found

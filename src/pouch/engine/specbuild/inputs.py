@@ -1,0 +1,109 @@
+"""What the functions of this folder are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pouch.engine import record as records
+from pouch.spec import container
+
+Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The host, probed once at the daemon's start."""
+
+    capabilities: frozenset[str]
+    """The bounding set, `CAP_` names."""
+    rlimits: Mapping[str, tuple[int, int]]
+    """Name without RLIMIT_, lower case, to (soft, hard); -1 is unlimited."""
+    machine: str
+    """As uname has it: x86_64, aarch64."""
+    seccomp: Document | None
+    """The profile in containers/common's form; None where it is missing or the kernel has none."""
+    controllers: frozenset[str]
+    systemd_cgroup: bool
+    kernel: tuple[int, int] = (5, 10)
+    """Major and minor version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the first process is."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceNode:
+    """A host device as the spec wants it. kind: c or b."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OciMount:
+    """One entry of `mounts`."""
+
+    target: str
+    kind: str
+    source: str
+    options: tuple[str, ...] = ()
+
+    def document(self) -> Document:
+        """As the runtime reads it."""
+        return {"destination": self.target, "type": self.kind, "source": self.source, "options": list(self.options)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What rich mode adds: PID 1 is not the app but an init."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    run_directory: str
+    """The tmpfs on the host that becomes /run."""
+    mounts: tuple[OciMount, ...] = ()
+    masked_paths: tuple[str, ...] | None = None
+    """None: as for plain ones."""
+    readonly_paths: tuple[str, ...] | None = None
+    capabilities_add: tuple[str, ...] = ()
+    cgroup_writable: bool = False
+    """It gets its own cgroup2 tree, rw: what systemd needs, and what works on v1, hybrid and v2 hosts alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Everything."""
+
+    record: records.Record
+    host: Host
+    identity: Identity
+    rootfs: str
+    cgroups_path: str
+    hosts: str = ""
+    """Host files that become /etc/hosts, /etc/hostname, /etc/resolv.conf; empty: not bound."""
+    hostname: str = ""
+    resolv_conf: str = ""
+    user_namespace_base: int | None = None
+    devices: tuple[DeviceNode, ...] = ()
+    binds: Mapping[str, str] = field(default_factory=dict)
+    """Target of a bind mount to the source to use for it, where that is not what the client said (idmapped clones)."""
+    machine: Machine | None = None
+    init_program: str = ""
+    """The static init of `--init`; empty: not wanted."""
+    default_shm_size: int = 64 << 20
+    ulimits: tuple[container.Ulimit, ...] = ()
+    """The client's, and the daemon's defaults where it said nothing."""

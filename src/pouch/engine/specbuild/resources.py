@@ -1,0 +1,116 @@
+"""`linux.resources` and `process.rlimits`: limits, clamped to what this host can give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pouch.engine.specbuild import inputs
+from pouch.spec import container
+
+_PERIOD = 100_000
+_DEFAULT_DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
+    ("c", None, None, "m"),
+    ("b", None, None, "m"),
+    ("c", 1, 3, "rwm"),
+    ("c", 1, 5, "rwm"),
+    ("c", 1, 7, "rwm"),
+    ("c", 1, 8, "rwm"),
+    ("c", 1, 9, "rwm"),
+    ("c", 5, 0, "rwm"),
+    ("c", 5, 1, "rwm"),
+    ("c", 5, 2, "rwm"),
+    ("c", 136, None, "rwm"),
+)
+"""mknod of all; null, zero, full, random, urandom, tty, console, ptmx and the terminals to use: Docker's list."""
+
+
+def document(given: inputs.Inputs) -> tuple[inputs.Document, list[str]]:
+    """`linux.resources` and warnings for what this host cannot limit."""
+    wanted = given.record.config.host.resources
+    found: inputs.Document = {"devices": _devices(given)}
+    parts = {"memory": _memory(wanted), "cpu": _cpu(wanted)}
+    if wanted.pids_limit > 0:
+        parts["pids"] = {"limit": wanted.pids_limit}
+    if wanted.blkio_weight:
+        parts["blockIO"] = {"weight": wanted.blkio_weight}
+    warnings = []
+    for name, part in parts.items():
+        controller = {"blockIO": "blkio"}.get(name, name)
+        if not part:
+            continue
+        if controller not in given.host.controllers and {"blkio": "io"}.get(controller) not in given.host.controllers:
+            warnings.append(f"this host has no cgroup controller {controller}: its limits are not set")
+            continue
+        found[name] = part
+    return found, warnings
+
+
+def _memory(wanted: container.Resources) -> inputs.Document:
+    found: inputs.Document = {}
+    if wanted.memory > 0:
+        found["limit"] = wanted.memory
+        found["swap"] = wanted.memory_swap or wanted.memory * 2  # Docker: as much swap again unless told otherwise
+    if wanted.memory_reservation > 0:
+        found["reservation"] = wanted.memory_reservation
+    return found
+
+
+def _cpu(wanted: container.Resources) -> inputs.Document:
+    found: inputs.Document = {}
+    if wanted.nano_cpus > 0:
+        found |= {"quota": wanted.nano_cpus * _PERIOD // 10**9, "period": _PERIOD}
+    if wanted.cpu_quota:
+        found["quota"] = wanted.cpu_quota
+    if wanted.cpu_period:
+        found["period"] = wanted.cpu_period
+    if wanted.cpu_shares:
+        found["shares"] = wanted.cpu_shares
+    if wanted.cpuset_cpus:
+        found["cpus"] = wanted.cpuset_cpus
+    if wanted.cpuset_mems:
+        found["mems"] = wanted.cpuset_mems
+    return found
+
+
+def _devices(given: inputs.Inputs) -> list[inputs.Document]:
+    if given.record.config.host.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[inputs.Document] = [{"allow": False, "access": "rwm"}]
+    own = ((one.kind, one.major, one.minor, one.permissions) for one in given.devices)
+    for kind, major, minor, access in (*_DEFAULT_DEVICES, *own):
+        rule: inputs.Document = {"allow": True, "type": kind, "access": access}
+        if major is not None:
+            rule["major"] = major
+        if minor is not None:
+            rule["minor"] = minor
+        rules.append(rule)
+    return rules
+
+
+def rlimits(
+    wanted: Iterable[container.Ulimit], host: Mapping[str, tuple[int, int]], *, may_raise: bool
+) -> tuple[list[tuple[str, int, int]], list[str]]:
+    """(name, soft, hard) clamped to the host's hard limits unless it may raise them; -1 is unlimited."""
+    found, warnings = [], []
+    for one in wanted:
+        soft, hard = one.soft, one.hard
+        most = host.get(one.name, (-1, -1))[1]
+        if not may_raise and most >= 0:
+            soft, hard = _clamp(soft, most), _clamp(hard, most)
+        if (soft, hard) != (one.soft, one.hard):
+            warnings.append(
+                f"ulimit {one.name}={one.soft}:{one.hard} is more than this host allows: {soft}:{hard} is set"
+            )
+        found.append((one.name, soft, hard))
+    return found, warnings
+
+
+def _clamp(value: int, most: int) -> int:
+    return most if value < 0 else min(value, most)
+
+
+def oom_score_adj(wanted: int, capabilities: frozenset[str]) -> tuple[int, list[str]]:
+    """The score; a negative one needs CAP_SYS_RESOURCE."""
+    if wanted >= 0 or "CAP_SYS_RESOURCE" in capabilities:
+        return wanted, []
+    return 0, [f"oom_score_adj {wanted} needs CAP_SYS_RESOURCE, which this host does not give: 0 is set"]
