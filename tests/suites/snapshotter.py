@@ -251,6 +251,34 @@ class Snapshotters:
         os.unlink(f"{self.subject.mount([layer], seed=True)}/ours")
         assert self.changes([layer]) == []
 
+    # -- views for looking --------------------------------------------------------------------------------------------
+
+    def test_a_view_shows_layers_and_changes_without_seed_and_cannot_be_written(self):
+        layers = [self.subject.layer("base", base), self.subject.layer("upper", upper_layer)]
+        self.seed("/ours", "ours")
+        put(f"{self.subject.mount(layers, seed=True)}/mine", "mine")
+        self.it.unmount(ID)
+        target = f"{self.subject.places.container_run(ID)}/view"
+        self.it.view(ID, layers, target)
+        try:
+            assert get(f"{target}/mine") == "mine"
+            assert get(f"{target}/etc/new") == "new"
+            assert sorted(os.listdir(target)) == ["etc", "link", "mine", "srv", "tmp"]
+            with pytest.raises(OSError, match="Read-only"):
+                put(f"{target}/more", "x")
+        finally:
+            self.it.unview(target)
+        assert not os.path.exists(target)
+        self.it.unview(target)
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_a_view_before_the_first_mount(self, count):
+        layers = [self.subject.layer("base", base)][:count]
+        target = f"{self.subject.places.container_run(ID)}/view"
+        self.it.view(ID, layers, target)
+        assert os.path.exists(f"{target}/etc/passwd") is bool(layers)
+        self.it.unview(target)
+
     # -- changes ------------------------------------------------------------------------------------------------------
 
     def test_nothing_changed_before_and_after_the_first_mount(self):
