@@ -131,15 +131,24 @@ def _memory_file(content: str) -> int:
 
 
 def _run_program(script: str, json: bool) -> tuple[str, str]:
-    """The same through the program."""
+    """The same through the program, which with -j reads its input twice: once as JSON. So not from a pipe."""
     available()
-    arguments = [PROGRAM, *(["-j"] if json else []), "-f", "-"]
+    fd = _memory_file(script)
+    arguments = [PROGRAM, *(["-j"] if json else []), "-f", f"/proc/self/fd/{fd}"]
     try:
-        done = subprocess.run(  # the script comes from our own code, on stdin
-            arguments, input=script, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        done = subprocess.run(
+            arguments,
+            pass_fds=(fd,),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise errors.Unavailable(f"{PROGRAM} did not answer within {_TIMEOUT:.0f} s") from None
+    finally:
+        os.close(fd)
     return (done.stdout, "") if done.returncode == 0 else ("", done.stderr or f"exit code {done.returncode}")
 
 

@@ -202,7 +202,7 @@ def _link_payload(index: int, flags: int = 0, change: int = 0) -> bytes:
 
 def _create_request(name: str, kind: str, data: bytes, *attributes: bytes) -> netlink.Request:
     """A request for a new link of that kind."""
-    _check_name(name)
+    check_name(name)
     info = netlink.nested(_IFLA_LINKINFO, netlink.text(_INFO_KIND, kind), data)
     payload = _link_payload(0) + netlink.text(_IFLA_IFNAME, name) + b"".join(attributes) + info
     return netlink.Request(_NEWLINK, "RTM_NEWLINK", f"{kind} {name}", payload, netlink.CREATE | netlink.EXCLUSIVE)
@@ -274,8 +274,8 @@ def _route(payload: bytes) -> Route | None:
     return Route(destination, netlink.number(found, _RTA_OIF), str(ipaddress.IPv4Address(gateway)) if gateway else "")
 
 
-def _check_name(name: str) -> None:
-    """A link's name as the kernel wants it. Raises InvalidInput."""
+def check_name(name: str) -> None:
+    """A link's name as the kernel wants it (dev_valid_name). Raises InvalidInput."""
     if not name or len(name.encode()) > NAME_MAX or name in {".", ".."} or any(c in "/: \t\n" for c in name):
         raise errors.InvalidInput(
             f'"{name}" is no name for a network interface: expected 1 to {NAME_MAX} bytes without "/", ":" and spaces'

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import ipaddress
 import os
+import re
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ CONTAINER_LINK = "eth0"
 DEFAULT_MTU = 1500
 _PREFIX = "veth"
 _ID_DIGITS = rtnetlink.NAME_MAX - len(_PREFIX)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _IPV4_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 
 
@@ -44,7 +46,9 @@ class Bridge:
     """
 
     def __init__(self, name: str, subnet: ipaddress.IPv4Network, *, mtu: int = 0, table: str = "") -> None:
-        """mtu 0: that of the link with the default route. table: "" for the bridge's name."""
+        """mtu 0: that of the link with the default route. table: "" for the bridge's name. Raises InvalidInput for a bad name."""
+        for word in (name, table or name):
+            _check_name(word)
         self.name = name
         self.subnet = subnet
         self.gateway = subnet.network_address + 1
@@ -204,6 +208,15 @@ def host_link(container_id: str) -> str:
 def mac_address(address: ipaddress.IPv4Address) -> str:
     """A locally administered MAC that follows from the address, as Docker's does: no neighbour's cache goes stale at a restart."""
     return f"02:42:{address.packed.hex(':')}"
+
+
+def _check_name(name: str) -> None:
+    """A name that is one for an interface and one word in nft's language, in which scripts are written with it."""
+    rtnetlink.check_name(name)
+    if not _NAME.fullmatch(name):
+        raise errors.InvalidInput(
+            f'"{name}" is no name for a bridge: expected a letter, then letters, digits, "_", "." and "-"'
+        )
 
 
 def _uplink_mtu(kernel: rtnetlink.RouteSocket) -> int:
