@@ -88,7 +88,7 @@ class Command:
             bound = "at least" if count < self.at_least else "at most"
             message = f"'{path}' requires {bound} {number} {noun}"
         raise ArgumentError(
-            f"pouch: {message}\n\nUsage:  {path} {self.usage}\n\nSee '{path} --help' for more information."
+            f"pouch: {message}\n\nUsage:  {path} {self.usage}\n\nRun '{path} --help' for more information"
         )
 
     def help(self, path: str, width: int = 100) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import tty, units, volumes
+from pouch.cli import files, tty, units, volumes
 from pouch.cli.flags import Flag, integer, many, switch, text
 
 RICH_MODES = ("auto", "systemd", "sbin-init", "dumb-init")
@@ -96,8 +96,16 @@ BASICS = (
     switch("quiet", "q", ""),
 )
 
+ENV = many(
+    "env",
+    "e",
+    "Set environment variables; KEY alone takes the value here",
+    value="key=value",
+    check=files.check_variable,
+)
+
 PROCESS = (
-    many("env", "e", "Set environment variables; KEY alone takes the value here", value="key=value"),
+    ENV,
     many("env-file", help="Read in a file of environment variables", value="file"),
     text("workdir", "w", "Working directory inside the container", value="directory"),
     text("user", "u", "User name or number (format: <name|uid>[:<group|gid>])", value="user"),

@@ -11,19 +11,22 @@ LIMIT = 16 << 20
 
 
 def environment(files: Sequence[str], given: Sequence[str], own: Mapping[str, str]) -> list[str]:
-    """The container's extra environment: files first, then `-e`. A bare `KEY` takes our own value, or is left out."""
-    found = [line for path in files for line in lines(path)]
-    found += given
-    result = []
-    for entry in found:
-        name, equals, _ = entry.partition("=")
-        if not name:
-            raise CliError(f"pouch: invalid environment variable: {entry}", 125)
-        if equals:
-            result.append(entry)
-        elif name in own:
-            result.append(f"{name}={own[name]}")
-    return result
+    """The container's extra environment: files first, then `-e`. A bare `KEY` takes our own value.
+
+    Where we have none, the one of a file is left out; the one of `-e` stays bare, which takes the image's own away.
+    """
+    found = [entry for path in files for line in lines(path) if "=" in (entry := _with_value(line, own))]
+    return found + [_with_value(entry, own) for entry in given]
+
+
+def _with_value(entry: str, own: Mapping[str, str]) -> str:
+    return entry if "=" in entry or entry not in own else f"{entry}={own[entry]}"
+
+
+def check_variable(entry: str) -> None:
+    """A check for `-e`."""
+    if not entry.partition("=")[0]:
+        raise ValueError(f"invalid environment variable: {entry}")
 
 
 def labels(files: Sequence[str], given: Sequence[str]) -> dict[str, str]:

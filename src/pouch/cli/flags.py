@@ -194,9 +194,7 @@ def describe(flags: Sequence[Flag], width: int = 100, column: int = 0) -> str:
 
     `column`: where the help begins; 0 chooses by the longest flag.
     """
-    heads = [
-        (head(flag), flag.help + _default(flag)) for flag in sorted(flags, key=lambda flag: flag.name) if flag.help
-    ]
+    heads = [(head(flag), meaning(flag)) for flag in sorted(flags, key=lambda flag: flag.name) if flag.help]
     column = column or column_of(flags)
     lines = []
     for shown, help in heads:
@@ -215,6 +213,11 @@ def head(flag: Flag) -> str:
 def column_of(flags: Sequence[Flag]) -> int:
     """Where the help texts of these flags begin."""
     return max((len(head(flag)) for flag in flags if flag.help), default=0) + 3
+
+
+def meaning(flag: Flag) -> str:
+    """Its help with the default."""
+    return flag.help + _default(flag)
 
 
 def _default(flag: Flag) -> str:

@@ -109,7 +109,7 @@ class _Fields(Mapping[str, object]):
         return self._fields[name][1](self._item)
 
     def __iter__(self) -> Any:
-        return (name for name in self._fields if not callable(self[name]))
+        return (name for name in sorted(self._fields) if not callable(self[name]))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

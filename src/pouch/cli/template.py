@@ -305,7 +305,7 @@ def _operand(tokens: list[Token], place: int) -> tuple[Any, int]:
     elif token.kind == "field":
         expression = _field(_current, token.value) if token.value else _current
     else:
-        raise TemplateError(f"unexpected {token.value or 'end'!r}: a field such as .Name was expected")
+        raise TemplateError(f"unexpected {token.value!r}" if token.value else "missing value: .Name was expected")
     while tokens[place].kind == "field" and not tokens[place].spaced and tokens[place].value:
         expression = _field(expression, tokens[place].value)
         place += 1

@@ -79,7 +79,7 @@ COMMAND = command.Command(
     options=(
         flags.switch("detach", "d", "Detached mode: run command in the background"),
         creation_flags.DETACH_KEYS,
-        flags.many("env", "e", "Set environment variables; KEY alone takes the value here", value="key=value"),
+        creation_flags.ENV,
         flags.many("env-file", help="Read in a file of environment variables", value="file"),
         flags.switch("interactive", "i", "Keep STDIN open even if not attached"),
         flags.switch("privileged", help="Give extended privileges to the command"),

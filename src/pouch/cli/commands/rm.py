@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pouch.cli import command, flags
 from pouch.cli.client import segment
+from pouch.cli.errors import ApiError
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     query = {"force": parsed.on("force"), "v": parsed.on("volumes")}
 
-    def remove(name: str) -> str:
-        context.client.delete(f"/containers/{segment(name.removeprefix('/'))}", query)
+    def remove(name: str) -> str | None:
+        try:
+            context.client.delete(f"/containers/{segment(name.removeprefix('/'))}", query)
+        except ApiError as error:
+            if error.status != 404 or not parsed.on("force"):
+                raise
+            command.warn(error.message)  # with --force a container that is not there is no failure
+            return None
         return name
 
     return command.together(parsed.args, remove)
