@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pouch.spec import container
+from pouch.spec import container, log
+
+LogQuery = log.LogQuery
+LogRecord = log.LogRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,27 +76,6 @@ class ExecView:
     running: bool
     exit_code: int | None
     pid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogQuery:
-    """What of a log is wanted. since/until: nanoseconds since 1970, 0 for open; tail: lines, -1 for all."""
-
-    stdout: bool = True
-    stderr: bool = True
-    follow: bool = False
-    since: int = 0
-    until: int = 0
-    tail: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class LogRecord:
-    """A piece of output. stream: 1 stdout, 2 stderr. `time`: RFC 3339 with nanoseconds. `data` ends in a newline only if the app wrote one."""
-
-    stream: int
-    time: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
