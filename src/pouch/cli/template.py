@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 
 from pouch.cli.errors import CliError
 
@@ -16,13 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    Scope = ChainMap[str, Any]
+    """Variables: those of a block, then those around it."""
+
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
 _KEYWORDS = frozenset(("range", "if", "with", "else", "end"))
 _UNSUPPORTED = frozenset(("block", "break", "continue", "define", "template"))
 _HELP = "hint: fields ({{.Name}}), index, json, join, range, if, eq and the like of Go templates are understood."
-
-Scope = "dict[str, Any]"
-Expression = "Callable[[Any, dict[str, Any]], Any]"
 
 
 class TemplateError(CliError):
@@ -44,7 +45,7 @@ class Template:
     def render(self, value: object) -> str:
         """The text for one value. Raises TemplateError for a field the value lacks."""
         written: list[str] = []
-        _write(self._nodes, value, {"$": value}, written)
+        _write(self._nodes, value, ChainMap({"$": value}), written)
         return "".join(written)
 
 
@@ -236,7 +237,8 @@ def _control(parts: list[tuple[str, list[Token]]], place: int, word: str, tokens
 
 def _action(tokens: list[Token]) -> Node:
     if tokens[0].kind == "variable" and tokens[1].kind in {":=", "="}:
-        return Node("set", expression=_whole(tokens[2:]), variables=[tokens[0].value])
+        word = "declare" if tokens[1].kind == ":=" else "assign"
+        return Node(word, expression=_whole(tokens[2:]), variables=[tokens[0].value])
     return Node("print", expression=_whole(tokens))
 
 
@@ -321,7 +323,7 @@ def _function(name: str) -> Callable[..., Any]:
     return lambda _value, _scope: found
 
 
-def _current(value: Any, _scope: dict[str, Any]) -> Any:
+def _current(value: Any, _scope: Scope) -> Any:
     return value
 
 
@@ -330,25 +332,31 @@ def _constant(constant: object) -> Callable[..., Any]:
 
 
 def _variable(name: str) -> Callable[..., Any]:
-    def read(_value: Any, scope: dict[str, Any]) -> Any:
-        if name not in scope:
-            raise TemplateError(f'undefined variable "{name}"')
-        return scope[name]
+    def read(_value: Any, scope: Scope) -> Any:
+        return _holder(name, scope)[name]
 
     return read
+
+
+def _holder(name: str, scope: Scope) -> MutableMapping[str, Any]:
+    """Where a variable lives."""
+    for block in scope.maps:
+        if name in block:
+            return block
+    raise TemplateError(f'undefined variable "{name}"')
 
 
 def _field(of: Any, name: str) -> Callable[..., Any]:
     from pouch.cli import template_functions
 
-    def read(value: Any, scope: dict[str, Any]) -> Any:
+    def read(value: Any, scope: Scope) -> Any:
         return template_functions.field(of(value, scope), name)
 
     return read
 
 
 def _call(head: Any, arguments: list[Any]) -> Callable[..., Any]:
-    def run(value: Any, scope: dict[str, Any]) -> Any:
+    def run(value: Any, scope: Scope) -> Any:
         called = head(value, scope)
         if not callable(called):
             if arguments:
@@ -362,7 +370,7 @@ def _call(head: Any, arguments: list[Any]) -> Callable[..., Any]:
     return run
 
 
-def _write(nodes: list[Node], value: Any, scope: dict[str, Any], written: list[str]) -> None:
+def _write(nodes: list[Node], value: Any, scope: Scope, written: list[str]) -> None:
     from pouch.cli import template_functions
 
     for node in nodes:
@@ -372,19 +380,21 @@ def _write(nodes: list[Node], value: Any, scope: dict[str, Any], written: list[s
         result = node.expression(value, scope)
         if node.keyword == "print":
             written.append(template_functions.shown(result))
-        elif node.keyword == "set":
+        elif node.keyword == "declare":
             scope[node.variables[0]] = result
+        elif node.keyword == "assign":
+            _holder(node.variables[0], scope)[node.variables[0]] = result
         elif node.keyword == "range":
             _write_range(node, result, value, scope, written)
         else:
-            inner = scope | dict.fromkeys(node.variables, result)
+            inner = scope.new_child(dict.fromkeys(node.variables, result))
             if template_functions.truth(result):
                 _write(node.body, result if node.keyword == "with" else value, inner, written)
             else:
                 _write(node.otherwise, value, inner, written)
 
 
-def _write_range(node: Node, result: Any, value: Any, scope: dict[str, Any], written: list[str]) -> None:
+def _write_range(node: Node, result: Any, value: Any, scope: Scope, written: list[str]) -> None:
     if isinstance(result, Mapping):
         pairs: list[tuple[Any, Any]] = sorted(result.items())
     elif isinstance(result, (list, tuple)):
@@ -395,6 +405,6 @@ def _write_range(node: Node, result: Any, value: Any, scope: dict[str, Any], wri
         raise TemplateError(f"range can't iterate over {result!r}")
     for key, item in pairs:
         named = dict(zip(node.variables, (key, item) if len(node.variables) == 2 else (item,), strict=False))
-        _write(node.body, item, scope | named, written)
+        _write(node.body, item, scope.new_child(named), written)
     if not pairs:
-        _write(node.otherwise, value, dict(scope), written)
+        _write(node.otherwise, value, scope.new_child(), written)

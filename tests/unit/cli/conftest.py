@@ -1,0 +1,33 @@
+"""What the command line's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pouch.cli import main
+from support import cli
+from support.fake_daemon import FakeDaemon
+
+Pouch = Callable[..., cli.Result]
+
+
+@pytest.fixture
+def daemon() -> Iterator[FakeDaemon]:
+    """A scripted daemon."""
+    with cli.fake_daemon() as running:
+        yield running
+
+
+@pytest.fixture
+def pouch(daemon: FakeDaemon, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pouch:
+    """`pouch ...` in this process, against the scripted daemon."""
+    monkeypatch.delenv("POUCH_DEBUG", raising=False)
+
+    def call(*argv: str) -> cli.Result:
+        capfd.readouterr()
+        code = main.main(["-H", daemon.host, *argv])
+        out, err = capfd.readouterr()
+        return cli.Result(code, out, err)
+
+    return call
