@@ -216,6 +216,12 @@ class Snapshotters:
         self.seed("/ours", "ours")
         assert not os.path.exists(f"{self.subject.mount([self.subject.layer('base', base)])}/ours")
 
+    def test_a_seed_is_emptied(self):
+        layer = self.subject.layer("base", base)
+        self.seed("/etc/ours", "ours")
+        self.it.clear_seed(ID)
+        assert not os.path.exists(f"{self.subject.mount([layer], seed=True)}/etc/ours")
+
     def test_seed_directories_do_not_change_the_images(self):
         def fill(directory):
             base(directory)
@@ -258,8 +264,9 @@ class Snapshotters:
         self.seed("/ours", "ours")
         put(f"{self.subject.mount(layers, seed=True)}/mine", "mine")
         self.it.unmount(ID)
-        target = f"{self.subject.places.container_run(ID)}/view"
-        self.it.view(ID, layers, target)
+        self.it.clear_seed(ID)
+        target = self.subject.places.view(ID)
+        self.it.view(ID, layers)
         try:
             assert get(f"{target}/mine") == "mine"
             assert get(f"{target}/etc/new") == "new"
@@ -267,17 +274,18 @@ class Snapshotters:
             with pytest.raises(OSError, match="Read-only"):
                 put(f"{target}/more", "x")
         finally:
-            self.it.unview(target)
+            self.it.unview(ID)
         assert not os.path.exists(target)
-        self.it.unview(target)
+        self.it.unview(ID)
 
     @pytest.mark.parametrize("count", [0, 1])
     def test_a_view_before_the_first_mount(self, count):
         layers = [self.subject.layer("base", base)][:count]
-        target = f"{self.subject.places.container_run(ID)}/view"
-        self.it.view(ID, layers, target)
+        self.it.clear_seed(ID)
+        target = self.subject.places.view(ID)
+        self.it.view(ID, layers)
         assert os.path.exists(f"{target}/etc/passwd") is bool(layers)
-        self.it.unview(target)
+        self.it.unview(ID)
 
     # -- changes ------------------------------------------------------------------------------------------------------
 

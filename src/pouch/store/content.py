@@ -70,7 +70,7 @@ class Content:
     def open(self, of: str) -> BinaryIO:
         """A blob for reading, which the caller closes. Raises NotFound."""
         try:
-            return open(self._paths.blob(of), "rb")  # noqa: SIM115 - handed over to the caller
+            return open(self._paths.blob(of), "rb")
         except FileNotFoundError as error:
             raise errors.NotFound(f"No such blob: {of}") from error
 

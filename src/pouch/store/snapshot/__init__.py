@@ -43,12 +43,6 @@ class Snapshotter(Protocol):
     def unview(self, id: str) -> None:
         """Take the view off; idempotent."""
 
-    def view(self, id: str, layers: Sequence[str], target: str) -> None:
-        """Mount layers and changes, without seed, read-only and with the ids as on disk: for looking, while it is not mounted."""
-
-    def unview(self, target: str) -> None:
-        """Take a view off and delete its mount point; idempotent."""
-
     def unmount(self, id: str) -> None:
         """Take off whatever of it is mounted; idempotent."""
 

@@ -80,6 +80,8 @@ class Overlay:
         """See Snapshotter.view. The empty seed stands at the bottom: an overlay without an upper wants two layers at least."""
         upper, target = self._paths.upper(id), self._paths.view(id)
         own = [upper] if os.path.isdir(upper) else []
+        if mount.is_mount_point(target):
+            raise errors.Conflict(f"container {id}: {target} is mounted already")
         _make_directory(target)
         lower = [*own, *(self._layer(chain) for chain in reversed(layers)), self._paths.seed(id)]
         mount.overlay(lower, "", "", target)
@@ -88,24 +90,6 @@ class Overlay:
         """See Snapshotter.unview."""
         mount.unmount(self._paths.view(id))
         _forget_directory(self._paths.view(id))
-
-    def view(self, id: str, layers: Sequence[str], target: str) -> None:
-        """See Snapshotter.view. A stack of one directory is a bind: overlayfs wants two."""
-        top_first = [self._layer(chain) for chain in reversed(layers)]
-        if mount.is_mount_point(target):
-            raise errors.Conflict(f"container {id}: {target} is mounted already")
-        self._make_upper(id, top_first)
-        _make_directory(target)
-        try:
-            mount.overlay([self._paths.upper(id), *top_first], "", "", target, options=("ro",))
-        except errors.KernelError:
-            _forget_directory(target)
-            raise
-
-    def unview(self, target: str) -> None:
-        """See Snapshotter.unview."""
-        mount.unmount(target)
-        _forget_directory(target)
 
     def unmount(self, id: str) -> None:
         """Take off the overlay at `paths.rootfs(id)` and what a killed daemon may have left of a mount."""
