@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support import kernel, network
@@ -113,8 +113,12 @@ class TestConnect:
         def route_back() -> None:
             subprocess.run(["ip", "route", "add", "198.51.100.9", "dev", "pouch0"], check=True)
 
+        def route_back_to_the_host() -> None:
+            subprocess.run(["ip", "route", "add", "198.51.100.9", "via", str(network.UPLINK.ip)], check=True)
+
         process.run(take_another)
         host.run(route_back)  # else the reverse path filter would refuse it before us
+        host.world.run(route_back_to_the_host)
         assert refused(process, host.world, str(network.WORLD.ip))
 
     def test_a_namespace_that_a_user_namespace_owns_is_connected_too(self, host, pouch0):
@@ -164,8 +168,14 @@ class TestConnect:
 
 class TestConnectRefuses:
     def test_a_process_in_the_hosts_own_namespace(self, host, pouch0):
-        with pytest.raises(errors.Conflict, match="is in the host's network namespace"):
-            pouch0.connect(A, os.getpid(), "172.30.0.2")
+        neighbour = host.run(lambda: subprocess.Popen(["cat"], stdin=subprocess.PIPE))  # a child is where its thread is
+        try:
+            with pytest.raises(errors.Conflict, match="is in the host's network namespace"):
+                host.run(lambda: pouch0.connect(A, neighbour.pid, "172.30.0.2"))
+            with pytest.raises(errors.Conflict, match="is in the host's network namespace"):
+                host.run(lambda: bridge.loopback_up(neighbour.pid))
+        finally:
+            network.end(neighbour)
 
     def test_a_process_that_is_gone(self, host, pouch0):
         process = host.process()
@@ -193,7 +203,9 @@ class TestConnectRefuses:
 
 class TestEnsure:
     def test_it_turns_forwarding_on_and_may_be_repeated(self, host, pouch0):
-        assert host.read("/proc/sys/net/ipv4/ip_forward") == "0"
+        host.run(
+            lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
+        )  # a new namespace begins with the machine's
         host.run(pouch0.ensure)
         before = host.links()["pouch0"]
         host.run(pouch0.ensure)
