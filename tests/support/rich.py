@@ -23,7 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from pouch.kernel import cgroup, mount, namespace
 from pouch.rich import exit as exits
@@ -140,7 +140,7 @@ class Machine:
         self.id = f"pouch-test-{uuid.uuid4().hex[:12]}"
         self.home = home or tempfile.mkdtemp(prefix="pouch-rich-")
         self._keep_home = bool(home)
-        os.chmod(self.home, 0o711)  # noqa: S103 - the range's root has to pass
+        os.chmod(self.home, 0o711)  # the root of the range has to pass
         self.image, self.mode, self.userns, self.tty = rootfs, mode, userns, tty
         self.base = RANGE if userns else 0
         self.env = (f"PATH={DEFAULT_PATH}", *env)
@@ -405,6 +405,7 @@ class Machine:
     def stop(self, *, seconds: float = 30) -> float:
         """The plan's steps as the engine takes them; the time it took."""
         began = time.monotonic()
+        write.write(self.plan.stop_files, self.run_dir, self.base)
         for step in self.plan.stop:
             if self.code is not None:
                 break
@@ -468,7 +469,7 @@ class Machine:
         if not self._keep_home:
             shutil.rmtree(self.home)
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         try:
             return self.start()
         except BaseException:

@@ -10,6 +10,13 @@ from pouch.rich.environment import DEFAULT_PATH
 
 ARGV = (plan.LAUNCH, "first")
 STATE_FILE = "pouch/state.json"
+BOOT_LOG = plan.OciMount(
+    destination="/run/pouch/boot",
+    type="tmpfs",
+    source="tmpfs",
+    options=("nosuid", "nodev", "noexec", "mode=0700", "size=1m"),
+)
+"""What an init's scripts say while they run (`launch log`). A file system of its own: a chatty service fills nothing else."""
 
 
 def files(
@@ -29,7 +36,14 @@ def files(
     silent: the init itself has no stdio; halt, halt_signal: how the supervisor asks for the end of the machine.
     """
     init = records.encode(
-        argv=argv, env=env, hold=int(hold), release_tty=int(request.tty), beside=int(beside), silent=int(silent)
+        argv=argv,
+        env=env,
+        hold=int(hold),
+        release_tty=int(request.tty and request.app is not None),
+        beside=int(beside),
+        silent=int(silent),
+        halt=halt,
+        halt_signal=halt_signal,
     )
     found = [
         plan.File(path="pouch", directory=True, mode=0o755),
@@ -38,7 +52,7 @@ def files(
         plan.File(path=seeds.MACHINE_ID, content=request.machine_id.encode() + b"\n", mode=0o444),
     ]
     if request.app is not None:
-        content = records.app(request.app, halt=halt, halt_signal=halt_signal)
+        content = records.app(request.app)
         found.append(plan.File(path=plan.APP_SPEC, content=content, mode=0o600))
     if request.init_script:
         script = records.encode(argv=request.init_script, env=[*request.env, *_path(request.env)])

@@ -155,6 +155,8 @@ class Plan:
     stop: tuple[Step, ...] = ()
     """In this order, then SIGKILL. A client's own stop signal goes to the app's unit (App.stop_signal), not to PID 1, where the init
     can stop a service (everything but dumb-init)."""
+    stop_files: tuple[File, ...] = ()
+    """To be written below /run, like run_files, just before the first step of a stop."""
     ready: Ready = Ready.NOTIFY
     cgroup_writable: bool = False
     """The container needs its own cgroup2, rw, at /sys/fs/cgroup, delegated to its root."""

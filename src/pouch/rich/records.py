@@ -47,8 +47,8 @@ def _encode(name: str, value: Value) -> bytes:
     return data
 
 
-def app(app: plan.App, *, halt: Sequence[str] = (), halt_signal: int = 0) -> bytes:
-    """The app's spec. halt, halt_signal: how the supervisor asks the init to end the machine, a program or a signal to it."""
+def app(app: plan.App) -> bytes:
+    """The app's spec."""
     return encode(
         argv=app.argv,
         env=app_environment(app),
@@ -65,8 +65,6 @@ def app(app: plan.App, *, halt: Sequence[str] = (), halt_signal: int = 0) -> byt
         on_exit=app.on_exit.value,
         stop_signal=app.stop_signal,
         stop_timeout=app.stop_timeout,
-        halt=halt,
-        halt_signal=halt_signal,
     )
 
 

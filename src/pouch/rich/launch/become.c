@@ -1,0 +1,66 @@
+/* Another program in this process. */
+#include "launch.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+void default_signals(void) {
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &action, NULL); /* fails for KILL, STOP and libc's own: they need no reset */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void close_others(void) {
+    if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
+        return;
+    struct rlimit limit;
+    int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur : 65536;
+    for (int fd = 3; fd < end; fd++)
+        close(fd);
+}
+
+static const char *search_path(char **env) {
+    for (; *env != NULL; env++)
+        if (strncmp(*env, "PATH=", 5) == 0)
+            return *env + 5;
+    return DEFAULT_PATH;
+}
+
+/* execve(2) after a look-up in env's PATH, with no shell for what is no program. Returns errno. */
+int execute(char **argv, char **env) {
+    if (argv[0] == NULL || argv[0][0] == '\0')
+        return ENOENT;
+    if (strchr(argv[0], '/') != NULL) {
+        execve(argv[0], argv, env);
+        return errno;
+    }
+    int result = ENOENT;
+    for (const char *at = search_path(env); at != NULL;) {
+        const char *end = strchr(at, ':');
+        int length = end != NULL ? (int)(end - at) : (int)strlen(at);
+        char path[PATH_MAX];
+        int need = snprintf(path, sizeof path, "%.*s/%s", length > 0 ? length : 1, length > 0 ? at : ".", argv[0]);
+        if (need > 0 && (size_t)need < sizeof path) {
+            execve(path, argv, env);
+            if (errno == EACCES)
+                result = EACCES;
+            else if (errno != ENOENT && errno != ENOTDIR)
+                return errno;
+        }
+        at = end != NULL ? end + 1 : NULL;
+    }
+    return result;
+}
+
+void name_process(char **argv, const char *name) {
+    prctl(PR_SET_NAME, name, 0, 0, 0);
+    /* ps shows the command line: what is there is overwritten in place, as far as it reaches. */
+    size_t room = 0;
+    for (char **each = argv; *each != NULL; each++)
+        room += strlen(*each) + 1;
+    memset(argv[0], 0, room);
+    memcpy(argv[0], name, strlen(name) < room ? strlen(name) : room - 1);
+}
