@@ -133,10 +133,8 @@ class TestConnect:
         assert [line.split()[-1] for line in process.read("/proc/thread-self/net/if_inet6").splitlines()] == ["lo"]
 
     def test_the_mtu_is_that_of_the_hosts_uplink_unless_given(self, host, pouch0):
-        host.run(pouch0.ensure)
         assert plug(host, pouch0, A, "172.30.0.2").links()["eth0"].mtu == 1400
         small = bridge.Bridge("pouch1", ipaddress.IPv4Network("172.29.0.0/16"), mtu=1280)
-        host.run(small.ensure)
         assert plug(host, small, B, "172.29.0.2").links()["eth0"].mtu == 1280
 
     def test_a_link_left_from_the_last_run_is_replaced(self, host, pouch0):
@@ -323,7 +321,6 @@ class TestOtherFirewalls:
             host.run(lambda: iptables("-P", "FORWARD", "DROP"))
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"{program} does not work here: {error}")
-        host.run(pouch0.ensure)
         assert self.reaches_world(host, pouch0)
         rules = [line for line in host.run(lambda: iptables("-S")).splitlines() if "pouch0" in line]
         assert rules == ["-A FORWARD -i pouch0 -j ACCEPT", "-A FORWARD -o pouch0 -j ACCEPT"]

@@ -102,6 +102,21 @@ class TestCgroups:
         host.fix("hybrid")
         assert mount.mount_points("/sys/fs/cgroup") == before
 
+    @kernel.needs(kernel.writable_cgroups)
+    def test_mending_mounts_a_v1_hierarchy(self, private_mounts, monkeypatch):
+        """With a v1 controller that is unmounted here only, as the fault cannot be made while others' groups use hugetlb."""
+        single = [each for each in cgroup.current().hierarchies if len(each.controllers) == 1 and not each.unified]
+        named = [each for each in single if each.point == f"/sys/fs/cgroup/{min(each.controllers)}"]
+        if not named:
+            pytest.skip("no controller has a v1 hierarchy of its own here")
+        point, name = named[0].point, min(named[0].controllers)
+        groups = sorted(os.listdir(point))
+        mount.unmount(point)
+        assert not mount.is_mount_point(point)
+        monkeypatch.setattr(cgroups, "stray_controllers", lambda: [name])
+        cgroups.mend_hybrid()
+        assert sorted(os.listdir(point)) == groups
+
 
 def test_an_inherited_login_uid_is_found_and_taken_back():
     """In a process of its own, which first takes a login uid as sshd would give it."""

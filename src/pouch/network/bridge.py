@@ -56,13 +56,12 @@ class Bridge:
         self._mtu = mtu or DEFAULT_MTU
         self._firewall = firewall.Firewall(table or name, name, subnet)
         self._lock = threading.Lock()
+        self._ensured = False
 
     def ensure(self) -> None:
         """Bridge, gateway address, forwarding and rules are there afterwards, also where somebody removed them."""
         with self._lock, rtnetlink.RouteSocket() as kernel:
-            self._mtu = self._wanted_mtu or _uplink_mtu(kernel)
-            self._ready(kernel)
-            foreign.open_legacy_way(self.name)
+            self._ensure(kernel)
 
     def connect(self, container_id: str, pid: int, address: str) -> Endpoint:
         """Give the network namespace of a process an eth0 with this address, a default route and a loopback link that is up.
@@ -76,7 +75,7 @@ class Bridge:
             _refuse_own(netns, pid)
             with rtnetlink.RouteSocket() as kernel:
                 with self._lock:
-                    master = self._ready(kernel)
+                    master = self._ready(kernel) if self._ensured else self._ensure(kernel)
                 return self._plug(kernel, master, container_id, interface, netns)
         finally:
             os.close(netns)
@@ -102,6 +101,7 @@ class Bridge:
     def remove(self) -> None:
         """Delete bridge and rules, ours and those among others'; containers on it lose their network. Forwarding stays on."""
         with self._lock, rtnetlink.RouteSocket() as kernel:
+            self._ensured = False
             foreign.close_way(self.name)
             self._firewall.remove()
             kernel.delete_link(self.name)
@@ -119,6 +119,14 @@ class Bridge:
                 f"other than the first two and the last"
             )
         return interface
+
+    def _ensure(self, kernel: rtnetlink.RouteSocket) -> rtnetlink.Link:
+        """What is needed once; the rest may go missing at any time, and `_ready` looks for it each time."""
+        self._mtu = self._wanted_mtu or _uplink_mtu(kernel)
+        link = self._ready(kernel)
+        foreign.open_legacy_way(self.name)
+        self._ensured = True
+        return link
 
     def _ready(self, kernel: rtnetlink.RouteSocket) -> rtnetlink.Link:
         """The bridge, with all it needs in place. About a millisecond where nothing is missing."""
