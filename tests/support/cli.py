@@ -9,13 +9,15 @@ import pty
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,9 +117,9 @@ def on_terminal(daemon: FakeDaemon, *argv: str, rows: int = 33, columns: int = 7
     """The program with a terminal for stdin, stdout and stderr."""
     master, slave = pty.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    process = subprocess.Popen(
-        command(daemon, *argv), stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=_control
-    )
+    # The terminal becomes its controlling one, so that SIGWINCH reaches it.
+    program = ["setsid", "--ctty", *command(daemon, *argv)]
+    process = subprocess.Popen(program, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     try:
         yield Terminal(process, master)
@@ -128,5 +130,25 @@ def on_terminal(daemon: FakeDaemon, *argv: str, rows: int = 33, columns: int = 7
         os.close(master)
 
 
-def _control() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+@contextlib.contextmanager
+def one_connection(serve: Callable[[socket.socket], object]) -> Iterator[str]:
+    """A daemon that hands its one connection, raw, to a function; its address."""
+    folder = tempfile.mkdtemp(prefix="pouch-", dir="/tmp")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(f"{folder}/s")
+    listener.listen(1)
+
+    def accept() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            serve(connection)
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"unix://{folder}/s"
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    finally:
+        listener.close()
+        shutil.rmtree(folder)

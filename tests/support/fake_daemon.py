@@ -171,8 +171,9 @@ class FakeDaemon:
 
     def close(self) -> None:
         """End every connection and thread. Raises what failed in them."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
         self._accepting.join(PATIENCE)
         with self._lock:
             connections, threads = list(self._connections), list(self._threads)
@@ -239,7 +240,7 @@ def _send(connection: socket.socket, answer: Reply | Chunked, *, head_only: bool
     if isinstance(answer, Chunked):
         head = f"HTTP/1.1 200 OK\r\n{common}Content-Type: {answer.content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
-        for piece in answer.pieces:
+        for piece in filter(None, answer.pieces):  # an empty chunk would end it
             connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
         connection.sendall(b"0\r\n\r\n")
         return

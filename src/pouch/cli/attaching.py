@@ -38,7 +38,9 @@ def follow(response: Response, ending: Response, *, terminal: bool, stdin: bool,
 
 def exit_code(ending: Response) -> int:
     """What a wait answered. Raises CliError where the daemon could not tell."""
-    answer = ending.json() or {}
+    answer = ending.json()
+    if answer is None:
+        raise EngineError("the daemon went away before the container ended")
     if error := (answer.get("Error") or {}).get("Message"):
         raise CliError(f"Error response from daemon: {error}", 125)
     return int(answer.get("StatusCode", 125))

@@ -169,6 +169,8 @@ class Response:
                 yield from self._rest()
         except (ConnectionError, TimeoutError) as error:
             raise EngineError(f"the connection to the daemon broke: {error.strerror or error}") from None
+        except ValueError as error:  # a length that is no number
+            raise EngineError(f"the daemon does not speak HTTP: {error}") from None
         finally:
             self.connection.close()
 
@@ -197,19 +199,16 @@ class Response:
     def json(self) -> Any:
         """The whole body, decoded; None where it is empty."""
         content = self.read()
-        try:
-            return json.loads(content) if content.strip() else None
-        except ValueError:
-            raise EngineError(f"the daemon's answer is no JSON: {content[:60]!r}") from None
+        return _decoded(content) if content.strip() else None
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """The body as a stream of JSON objects, one a line."""
         pending = b""
         for piece in self.pieces():
             *lines, pending = (pending + piece).split(b"\n")
-            yield from (json.loads(line) for line in lines if line.strip())
+            yield from (_decoded(line) for line in lines if line.strip())
         if pending.strip():
-            yield json.loads(pending)
+            yield _decoded(pending)
 
     def refusal(self) -> ApiError:
         """The error that this answer tells of."""
@@ -220,6 +219,13 @@ class Response:
         except (ValueError, KeyError, TypeError):
             message, exit_code = content.decode(errors="replace").strip() or f"HTTP status {self.status}", None
         return ApiError(self.status, message, exit_code if isinstance(exit_code, int) else None)
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        raise EngineError(f"the daemon's answer is no JSON: {content[:60]!r}") from None
 
 
 def connect(host: str) -> socket.socket:

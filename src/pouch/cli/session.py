@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterable
 
 from pouch.cli import streams, tty
-from pouch.cli.errors import CliError, EngineError
+from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,14 +47,12 @@ class Session:
         return f"<Session {'terminal' if self._terminal else 'pipes'}>"
 
     def carry(self) -> bool:
-        """Carry until the end; whether the user detached. Raises EngineError when the connection breaks."""
+        """Carry until the end; whether the user detached.
+
+        A connection that breaks is an end too: whoever asks for the exit code then learns whether the daemon is there.
+        """
         with tty.RawMode(0, wanted=self._terminal and self._stdin and tty.is_terminal(0)), self._connection:
-            try:
-                return self._carry()
-            except ConnectionError as error:
-                if isinstance(error, BrokenPipeError):
-                    raise  # our stdout's reader went away
-                raise EngineError(f"the connection to the daemon broke: {error.strerror}") from None
+            return self._carry()
 
     def _carry(self) -> bool:
         self._show(self._response.take_buffered())
@@ -68,6 +66,7 @@ class Session:
             for descriptor, events in poll.poll():
                 if descriptor == 0:
                     if self._typed():
+                        self._send_last()
                         return True
                     poll.unregister(0)
                     poll.register(connection, select.POLLIN | select.POLLOUT)
@@ -111,12 +110,20 @@ class Session:
                 self._connection.shutdown(socket.SHUT_WR)
         return True
 
+    def _send_last(self) -> None:
+        """What was typed before the detach keys."""
+        with contextlib.suppress(OSError):
+            self._connection.settimeout(SIGNAL_SECONDS)
+            self._connection.sendall(self._pending)
+
     def _receive(self) -> bool:
         """Show what came; whether more may come."""
         try:
             data = self._connection.recv(PIECE)
         except BlockingIOError:
             return True
+        except ConnectionError:  # closed while some of our input was not read yet
+            return False
         self._show(data)
         return bool(data)
 

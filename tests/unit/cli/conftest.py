@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from pouch.cli import main
 from support import cli
 from support.fake_daemon import FakeDaemon
+
+from pouch.cli import main
 
 Pouch = Callable[..., cli.Result]
 

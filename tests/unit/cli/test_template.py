@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pouch.cli import template
 from pouch.cli.template import TemplateError
 

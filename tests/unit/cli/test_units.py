@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pouch.cli import units
 
 
@@ -35,9 +36,7 @@ def test_a_size_that_is_none_is_named(text):
         units.parse_size(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "nano"), [("1", 10**9), ("1.5", 15 * 10**8), (".25", 25 * 10**7), ("0.000000001", 1)]
-)
+@pytest.mark.parametrize(("text", "nano"), [("1", 10**9), ("1.5", 15 * 10**8), (".25", 25 * 10**7), ("0.000000001", 1)])
 def test_cpus_become_billionths(text, nano):
     assert units.parse_cpus(text) == nano
 
