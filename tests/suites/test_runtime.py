@@ -9,14 +9,14 @@ import shutil
 import signal
 
 import pytest
-from support import bundles
+from support import bundles, running
 
 from pouch.kernel import process
 from pouch.runtime import exits, failure, monitor, oci
 from pouch.spec import errors
 
+run, content, children, LIMIT = running.run, running.content, running.children, running.LIMIT
 pytestmark = pytest.mark.skipif(bool(why := bundles.missing()), reason=why)
-LIMIT = 20
 
 
 @pytest.fixture
@@ -37,10 +37,6 @@ def request_for(bundle, **changes):
     return monitor.MonitorRequest(**(fields | changes))
 
 
-def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, LIMIT))
-
-
 async def create(shop, runtime, bundle, **changes):
     return await monitor.Monitor("conmon", runtime, shop.exit_dir).create(request_for(bundle, **changes))
 
@@ -53,16 +49,6 @@ async def whole_run(shop, runtime, bundle, **changes):
     created = await create(shop, runtime, bundle, **changes)
     await runtime.start(bundle.id)
     return await ended(shop, bundle, created)
-
-
-def content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
 
 
 def test_a_created_container_waits_for_its_start_and_then_leaves_its_code(shop, runtime):

@@ -41,6 +41,7 @@ class Child:
         self._process = process
         self._loop = asyncio.get_running_loop()
         self._status: asyncio.Future[int] = self._loop.create_future()
+        self._callbacks: list[Callable[[], None]] = []
         try:
             self._pidfd = os.pidfd_open(process.pid)
             self._loop.add_reader(self._pidfd, self._reap)
@@ -74,13 +75,24 @@ class Child:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Call back soon after it was reaped; at once in the next turn of the loop when it was already."""
-        self._status.add_done_callback(lambda _: callback())
+        """Call back when it was reaped; in the next turn of the loop when it was already."""
+        if self.ended:
+            self._loop.call_soon(callback)
+        else:
+            self._callbacks.append(callback)
+
+    def not_on_end(self, callback: Callable[[], None]) -> None:
+        """Undo `on_end`; idempotent."""
+        with contextlib.suppress(ValueError):
+            self._callbacks.remove(callback)
 
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._status.set_result(self._process.wait())  # its end was told: this does not block
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
 
 def spawn(

@@ -101,7 +101,7 @@ class Monitor:
             argv.append("--terminal")
         if request.stdin:
             argv.append("--stdin")
-            if not request.stdin_once:
+            if request.tty or not request.stdin_once:  # a terminal's end is typed; who detached from it may come again
                 argv.append("--leave-stdin-open")
         if request.exit_command:
             argv += ["--exit-command", request.exit_command[0]]

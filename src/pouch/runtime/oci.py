@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from pouch.runtime import child, failure
@@ -32,7 +34,10 @@ class Runtime:
         self.name = os.path.basename(program)
         self.state_root = state_root
         self.systemd_cgroup = systemd_cgroup
-        os.makedirs(state_root, mode=0o700, exist_ok=True)
+        self._scratch = f"{state_root.rstrip('/')}-exec"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of a daemon that died while it began an exec process
+        for path in (state_root, self._scratch):
+            os.makedirs(path, mode=0o700, exist_ok=True)
 
     def __repr__(self) -> str:
         return f"<Runtime {self.program} {self.state_root}>"
@@ -46,6 +51,15 @@ class Runtime:
     def command(self, *words: str) -> list[str]:
         """The whole argv of one of its commands."""
         return [self.program, *self.options, *words]
+
+    @property
+    def sends_console(self) -> bool:
+        """Whether its `exec --console-socket` also waits for the process; others want `--detach` with it."""
+        return self.name.startswith("crun")
+
+    def make_scratch(self) -> str:
+        """A new empty directory for the start of one exec process; the caller removes it."""
+        return tempfile.mkdtemp(dir=self._scratch, prefix="")
 
     def knows(self, container_id: str) -> bool:
         """Whether it holds state of this container; both programs keep a directory per container, named by its id."""
