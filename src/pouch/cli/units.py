@@ -131,7 +131,9 @@ def ago(seconds: float, now: float | None = None) -> str:
 
 
 def local(seconds: float) -> str:
-    """`2024-01-31 12:00:00 +0100 CET`, as Docker's `CreatedAt`."""
+    """`2024-01-31 12:00:00 +0100 CET`, as Docker's `CreatedAt`; `N/A` for never."""
+    if seconds <= 0:
+        return "N/A"
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
 
 

@@ -29,8 +29,11 @@ def listing(*, whole: bool, human: bool) -> table.Listing:
 
     fields: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
         "ID": ("IMAGE", lambda one: one["Id"] if whole else images.short_id(one["Id"])),
-        "CreatedSince": ("CREATED", lambda one: units.ago(one["Created"]) if human else units.local(one["Created"])),
-        "CreatedAt": ("CREATED AT", lambda one: units.local(one["Created"])),
+        "CreatedSince": (
+            "CREATED",
+            lambda one: units.ago(one.get("Created", 0)) if human else units.local(one.get("Created", 0)),
+        ),
+        "CreatedAt": ("CREATED AT", lambda one: units.local(one.get("Created", 0))),
         "CreatedBy": ("CREATED BY", lambda one: shortened(table.clean(one["CreatedBy"].replace("\t", " ")))),
         "Size": ("SIZE", lambda one: units.decimal_size(one["Size"]) if human else str(one["Size"])),
         "Comment": ("COMMENT", lambda one: one.get("Comment") or ""),
