@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from pouch import __version__, config
 from pouch.edge.http import server as http
 from pouch.engine import engine
-from pouch.kernel import host, process
 from pouch.spec import errors
 
 log = logging.getLogger("pouchd")
@@ -64,7 +63,6 @@ async def _serve(configuration: config.Configuration) -> None:
     began = time.monotonic()
     settings = configuration.settings
     with _only_one(settings.root), _pid_file(configuration.pid_path()):
-        await asyncio.to_thread(_look_at_host, settings.root, settings.run)
         async with engine.open_engine(settings) as opened:
             with contextlib.ExitStack() as sockets:
                 servers = [
@@ -77,16 +75,6 @@ async def _serve(configuration: config.Configuration) -> None:
                 _notify("STOPPING=1")
                 log.info("pouchd stops; containers go on")
                 await asyncio.gather(*(server.close(GRACE_SECONDS) for server in servers))
-
-
-def _look_at_host(root: str, run: str) -> None:
-    """`doctor` at the start: mend what keeps containers from running and is harmless, say the rest."""
-    process.unset_loginuid()
-    for finding in host.at_start(root, run):
-        level = {"error": logging.ERROR, "warning": logging.WARNING}.get(str(finding.level), logging.DEBUG)
-        log.log(
-            level, "host check %s: %s%s", finding.name, finding.found, f"; {finding.advice}" if finding.advice else ""
-        )
 
 
 # -- one daemon per root ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pouch.engine import pools as thread_pools
 from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import inputs
 from pouch.image import images as image_room
-from pouch.kernel import cgroup, host, process
+from pouch.kernel import cgroup, process
 from pouch.network import bridge
 from pouch.network import files as network_files
 from pouch.network import subnet as subnets
@@ -81,6 +81,8 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
     paths.ensure()
     database = db.Database(paths.db)
     try:
+        launch = rich_tools.find()
+        user_namespaces = _examine(settings, launch.launch)
         systemd = _systemd_cgroup(settings)
         runtimes = _runtimes(settings, paths, systemd=systemd)
         return tools.Equipment(
@@ -96,12 +98,24 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             bridge=_bridge(settings, database),
             host=_host(settings, systemd=systemd),
-            tools=rich_tools.find(),
-            user_namespaces=host.can_map_ids(paths.root),
+            tools=launch,
+            user_namespaces=user_namespaces,
         )
     except BaseException:
         database.close()
         raise
+
+
+def _examine(settings: engine_settings.Settings, launch: str) -> bool:
+    """`doctor` at the start: mend what is harmless to mend, log the rest. Whether containers can have user namespaces."""
+    found = {finding.name: finding for finding in system.examine(settings, launch, fix=True)}
+    levels = {"error": logging.ERROR, "warning": logging.WARNING}
+    for finding in found.values():
+        advice = f"; {finding.advice}" if finding.advice else ""
+        log.log(
+            levels.get(str(finding.level), logging.DEBUG), "host check %s: %s%s", finding.name, finding.found, advice
+        )
+    return all(name in found and found[name].ok for name in ("userns", "idmap"))
 
 
 def _bridge(settings: engine_settings.Settings, database: db.Database) -> bridge.Bridge:

@@ -10,7 +10,7 @@ from pouch.engine import equipment as tools
 from pouch.engine import lifecycle, shelf, views
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs
-from pouch.kernel import inroot
+from pouch.kernel import cgroup, inroot
 from pouch.rich import user
 from pouch.runtime import execs as runtime_execs
 from pouch.spec import container, errors, ids
@@ -92,7 +92,9 @@ class Execs:
                 stdin=one.config.attach_stdin and not detach,
                 stdout=one.config.attach_stdout and not detach,
                 stderr=one.config.attach_stderr and not detach,
+                detach=detach,
                 size=size,
+                cgroup=await self._equipment.pools.fs(_init_group, run),
             )
         except errors.StartFailed as error:
             one.exit_code = error.exit_code
@@ -103,7 +105,8 @@ class Execs:
         task = asyncio.create_task(self._watch(one), name=f"exec {one.id[:12]}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return None if detach else _Streams(one.process.stdio, one)
+        stdio = one.process.stdio
+        return None if detach or stdio is None else _Streams(stdio, one)
 
     async def _watch(self, one: Exec) -> None:
         assert one.process is not None
@@ -142,7 +145,7 @@ class Execs:
     def _process(self, record: records.Record, run: records.Run, config: container.ExecConfig) -> inputs.Document:
         """The OCI process of an exec. Blocking: it looks into the container's files."""
         rootfs = self._equipment.paths.rootfs(record.id)
-        who = user.resolve(rootfs, config.user or record.user, groups_add=record.config.host.group_add)
+        who = user.resolve(rootfs, config.user or record.user, extra_groups=record.config.host.group_add)
         identity = inputs.Identity(uid=who.uid, gid=who.gid, groups=who.groups, home=who.home)
         own = {entry.partition("=")[0] for entry in config.env}
         base = build.app_env(record, identity)
@@ -173,10 +176,20 @@ class Execs:
         return path
 
 
+def _init_group(run: records.Run) -> str:
+    """Where below the container's cgroup its init sits: on v2 a process may not join a group that has become a tree (EBUSY)."""
+    if cgroup.mode() is not cgroup.Mode.V2:
+        return ""
+    own = cgroup.path_of(run.cgroups_path)
+    place = cgroup.process_cgroup(run.pid)
+    _, found, below = place.partition(own)
+    return below.strip("/") if found else ""
+
+
 class _Streams:
     """An exec's streams whose end is told only when the exit code is known: clients ask for it at once."""
 
-    def __init__(self, stdio: runtime_execs.Stdio, one: Exec) -> None:
+    def __init__(self, stdio: views.Stdio, one: Exec) -> None:
         self._stdio = stdio
         self._one = one
 

@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Coroutine, Mapping
 
-from pouch.engine import boot, cleanup, clock, hooks, prepare, restart, shelf, signals, tail
+from pouch.engine import boot, cleanup, clock, hooks, prepare, restart, shelf, signals, tail, views
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.kernel import cgroup, process
@@ -52,7 +52,7 @@ class Lifecycle:
             base = await self._reserve_range(record)
             record, addressing = await self._reserve_address(record)
             prepared = await equipment.pools.fs(prepare.prepare, equipment, record, base, addressing)
-            if prepared.plan is not None and prepared.plan.ready is rich_plan.Ready.NOTIFY:
+            if prepared.plan is not None:
                 notify = self._listen(one, base or 0)
             created = await self._create(record, prepared)
             record = await self._launch(one, record, prepared, created, base)
@@ -128,17 +128,32 @@ class Lifecycle:
             document = self._hook_state(record, "created")
             await hooks.run(equipment, record, "prestart", record.config.host.prestart_hooks, document)
         await equipment.runtime(record.runtime).start(record.id)
-        if plan is not None and record.config.rich and record.config.rich.init_script:
-            await self._init_script_passed(record)
+        if plan is not None:
+            await self._handed_over(one, run)
         return record
 
-    async def _init_script_passed(self, record: records.Record) -> None:
-        """The start is done only when the init script is: its failure is the start's, with its output."""
-        run_dir = self._equipment.paths.run_dir(record.id)
-        assert record.run is not None
-        await rich_exit.init_script_passed(run_dir, record.run.pid, record.run.pid_start)
+    async def _handed_over(self, one: shelf.Container, run: records.Run) -> None:
+        """The start is done when the launcher hands over to the init: a failure of the init script is the start's, with its output."""
+        equipment = self._equipment
+        gone = asyncio.ensure_future(exits.wait(equipment.paths.exit_dir, one.id, run.monitor_pid, run.monitor_start))
+        handed_over = one.handed_over
+        assert handed_over is not None
+        timeout = equipment.settings.hook_timeout
+        try:
+            done, _ = await asyncio.wait((handed_over, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+        failure = rich_exit.failure(equipment.paths.run_dir(one.id))
+        if failure is not None:
+            output = f": {failure.output.strip()}" if failure.output.strip() else ""
+            raise errors.StartFailed(failure.message + output, hint="its output is complete up to its last 16 KiB")
+        if not done:
+            raise errors.StartFailed(
+                f"the init script did not end within {timeout} s and was killed",
+                hint="hook-timeout in pouchd's configuration",
+            )
 
-    async def _attach(self, record: records.Record) -> attach.Stdio:
+    async def _attach(self, record: records.Record) -> views.Stdio:
         bundle = self._equipment.paths.container_run(record.id)
         return await attach.connect(f"{bundle}/attach", tty=record.config.tty)
 
@@ -152,7 +167,8 @@ class Lifecycle:
         assert record.run is not None
         boot_state = container.Boot.NONE
         if record.config.rich is not None:
-            boot_state = container.Boot.STARTING if notify is not None else container.Boot.RUNNING
+            waits = prepared.plan is not None and prepared.plan.ready is rich_plan.Ready.NOTIFY
+            boot_state = container.Boot.STARTING if waits else container.Boot.RUNNING
         record = dataclasses.replace(record, intent=records.Intent.NONE).with_state(
             status=container.Status.RUNNING,
             boot=boot_state,
@@ -173,8 +189,12 @@ class Lifecycle:
         for warning in prepared.warnings:
             log.info("container %s: %s", record.id[:12], warning)
         self.supervise(one, notify)
+        if one.ready:  # it was faster than our own record of the start
+            self.learn_boot(one)
 
     def _listen(self, one: shelf.Container, owner: int) -> boot.NotifySocket:
+        one.ready = False
+        one.handed_over = asyncio.get_running_loop().create_future()
         path = f"{self._equipment.paths.run_dir(one.id)}/{rich_plan.NOTIFY_SOCKET}"
         return boot.NotifySocket(path, owner, lambda message: self._notified(one, message))
 
@@ -221,8 +241,12 @@ class Lifecycle:
         await self.finish(one, exit_)
 
     def _notified(self, one: shelf.Container, message: dict[str, str]) -> None:
-        if message.get("READY") == "1" and one.running:
-            self.learn_boot(one)
+        if message.get("X_POUCH_STAGE") == "init" and one.handed_over is not None and not one.handed_over.done():
+            one.handed_over.set_result(None)
+        if message.get("READY") == "1":
+            one.ready = True
+            if one.running:
+                self.learn_boot(one)
 
     def learn_boot(self, one: shelf.Container) -> None:
         """Find out whether the machine runs as it should, in a task of its own."""
@@ -283,10 +307,12 @@ class Lifecycle:
     def _ended(self, record: records.Record, exit_: exits.Exit) -> tuple[records.Record, bool]:
         """The record after this end, and whether the machine rebooted itself."""
         run = record.run
-        code, app_code, rebooted, error = exit_.code, None, False, exit_.reason
+        code, rebooted, error = exit_.code, False, exit_.reason
+        app_code: int | None = None
         if record.config.rich is not None and run is not None:
             if run.has_app:
-                app_code = rich_exit.read(self._equipment.paths.run_dir(record.id))
+                ended = rich_exit.read(self._equipment.paths.run_dir(record.id))
+                app_code = ended.code if ended is not None else None
             if app_code is not None:
                 code = app_code
             elif code == _INTERRUPT:

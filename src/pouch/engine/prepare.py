@@ -142,7 +142,7 @@ class _Preparation:
 
     def _app(self, rootfs: str, rich: container.RichConfig) -> rich_plan.App:
         record, config = self._record, self._config
-        who = user.resolve(rootfs, record.user, groups_add=config.host.group_add)
+        who = user.resolve(rootfs, record.user, extra_groups=config.host.group_add)
         identity = inputs.Identity(uid=who.uid, gid=who.gid, groups=who.groups, home=who.home)
         self._check_program(rootfs)
         env = build.app_env(record, identity)
@@ -176,7 +176,7 @@ class _Preparation:
         return (*self._config.host.ulimits, *(one for one in self._equipment.settings.ulimits if one.name not in own))
 
     def _identity(self) -> inputs.Identity:
-        who = user.resolve(self._rootfs, self._record.user, groups_add=self._config.host.group_add)
+        who = user.resolve(self._rootfs, self._record.user, extra_groups=self._config.host.group_add)
         return inputs.Identity(uid=who.uid, gid=who.gid, groups=who.groups, home=who.home)
 
     def _check_program(self, rootfs: str = "") -> None:

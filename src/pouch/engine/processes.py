@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from pouch.engine import record as records
 from pouch.engine import views
 from pouch.kernel import cgroup, process
@@ -40,27 +42,49 @@ def _table(output: str, pids: set[str]) -> views.TopView:
 
 
 def tree(record: records.Record, run: records.Run) -> list[dict[str, object]]:
-    """Every process: pid (on the host), inner pid, parent, user, category, unit, command; by inner pid. Blocking."""
-    found = {}
-    for pid in cgroup.pids(run.cgroups_path):
-        try:
-            found[pid] = process.status(pid)
-        except errors.PouchError:
-            continue  # it has ended since
-    if record.config.rich is None:
-        belongs = {pid: categories.Place("app", "") for pid in found}
-    else:
-        belongs = categories.places(record.state.init, run.pid, tuple(found.values()), cgroup_of=cgroup.process_cgroup)
+    """Every process, by its pid inside: Pid, HostPid, ParentPid, Uid, Category, Unit, Command. Blocking."""
+    found = {one.pid: one for one in process.statuses(cgroup.pids(run.cgroups_path))}
+    places = _places(record, run, found.values())
     return [
         {
-            "Pid": status.inner_pid,
-            "HostPid": pid,
-            "ParentPid": found[status.ppid].inner_pid if status.ppid in found else 0,
-            "Uid": status.uid,
-            "Category": str(belongs[pid].category),
-            "Unit": belongs[pid].unit,
-            "Command": status.command,
+            "Pid": one.inner_pid,
+            "HostPid": one.pid,
+            "ParentPid": found[one.ppid].inner_pid if one.ppid in found else 0,
+            "Uid": one.uid - (run.user_namespace_base or 0),
+            "Category": places[one.pid].category.value,
+            "Unit": places[one.pid].unit,
+            "Command": one.command,
         }
-        for pid, status in sorted(found.items(), key=lambda item: item[1].inner_pid)
-        if pid in belongs
+        for one in sorted(found.values(), key=lambda one: one.inner_pid)
     ]
+
+
+def _places(
+    record: records.Record, run: records.Run, found: Iterable[process.ProcessStatus]
+) -> Mapping[int, categories.Place]:
+    """A plain container is its app and nothing else."""
+    if record.config.rich is None:
+        return {one.pid: categories.Place(categories.Category.APP) for one in found}
+    own = cgroup.path_of(run.cgroups_path)
+    return categories.categorise(
+        record.state.init,
+        [
+            categories.Process(
+                pid=one.pid,
+                ppid=one.ppid,
+                inner_pid=one.inner_pid,
+                command=one.command,
+                cgroup=_below(own, one.pid),
+            )
+            for one in found
+        ],
+    )
+
+
+def _below(own: str, pid: int) -> str:
+    """A process's group below the container's own; "/" for one that is gone meanwhile."""
+    try:
+        place = cgroup.process_cgroup(pid)
+    except errors.PouchError:
+        return "/"
+    return place.partition(own)[2] or "/"

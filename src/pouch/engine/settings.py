@@ -47,5 +47,6 @@ class Settings:
     shm_size: int = 64 << 20
     log_max_size: int = 0
     """Bytes after which a container's log is started anew; 0: never."""
-    hook_timeout: int = 30
+    hook_timeout: int = 120
+    """Seconds that a hook or an init script may take."""
     labels: tuple[str, ...] = ()

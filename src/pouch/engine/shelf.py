@@ -32,6 +32,10 @@ class Container:
         self.removed = False
         self.restarting = False
         """A client's restart is under way: its end in the middle is no end for `--rm`."""
+        self.handed_over: asyncio.Future[None] | None = None
+        """Done when a rich container's first process has become the init."""
+        self.ready = False
+        """The init of this run has said that it is."""
         self.ended = asyncio.Event()
         """Set while it does not run: those who follow its log stop then."""
         if not self.running:

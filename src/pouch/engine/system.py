@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -11,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from pouch import __version__
 from pouch.engine import clock, facade, shelf
 from pouch.engine import equipment as tools
+from pouch.engine import settings as engine_settings
 from pouch.kernel import cgroup, host
-from pouch.spec import container
+from pouch.spec import container, errors
+
+log = logging.getLogger(__name__)
 
 
 class System:
@@ -110,22 +114,33 @@ class System:
 
     async def doctor(self, fix: bool) -> Sequence[facade.Finding]:
         """See the facade."""
-        return await self._equipment.pools.long(examine, self._equipment, fix=fix)
+        equipment = self._equipment
+        return await equipment.pools.long(examine, equipment.settings, equipment.tools.launch, fix=fix)
 
 
-def examine(equipment: tools.Equipment, *, fix: bool) -> Sequence[facade.Finding]:
-    """All probes; with fix, what can be mended is, and looked at again. Blocking, about a second."""
-    settings = equipment.settings
+def examine(settings: engine_settings.Settings, launch: str, *, fix: bool) -> Sequence[facade.Finding]:
+    """All probes; with fix, what can be mended is, and looked at again. Blocking, some tens of milliseconds."""
 
     def look() -> Sequence[facade.Finding]:
-        return host.examine(root=settings.root, run=settings.run, launch=equipment.tools.launch)
+        return host.examine(
+            root=settings.root,
+            run=settings.run,
+            crun=settings.runtimes.get("crun", "crun"),
+            runc=settings.runtimes.get("runc", "runc"),
+            conmon=settings.conmon,
+            launch=launch,
+            seccomp_profile=settings.seccomp_profile,
+        )
 
     found = look()
     wrong = [one for one in found if one.fixable and not one.ok]
     if not fix or not wrong:
         return found
     for one in wrong:
-        host.fix(one.name)
+        try:
+            host.fix(one.name)
+        except errors.PouchError as error:
+            log.warning("host check %s: %s", one.name, error)
     return look()
 
 
