@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BUSYBOX = "/bin/busybox"
-APPLETS = "sh true false cat echo sleep head tail dd yes id stty kill tty seq env printf touch wc ls sync usleep mkfifo readlink".split()
+APPLETS = "sh true false cat echo sleep head tail dd yes id stty kill tty seq env printf touch wc ls sync usleep mkfifo readlink tee".split()
 _CAPABILITIES = ["CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_AUDIT_WRITE"]
 _MOUNTS = [
     {"destination": "/proc", "type": "proc", "source": "proc"},
