@@ -150,9 +150,11 @@ def together(names: Sequence[str], action: Callable[[str], str | None]) -> int:
 
 
 def warn(message: str) -> None:
-    """One message to stderr, after all that went to stdout so far."""
+    """One message to stderr, after all that went to stdout so far. What a container wrote into it cannot steer the terminal."""
+    from pouch.cli import table
+
     sys.stdout.flush()
-    print(message, file=sys.stderr, flush=True)
+    print(table.clean(message, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 def colour_wanted() -> bool:

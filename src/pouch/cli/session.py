@@ -215,9 +215,10 @@ def resizing(client: Client, path: str) -> list[tuple[int, Callable[[int], None]
     return [(signal.SIGWINCH, lambda number: resize(client, path))]
 
 
-def resize(client: Client, path: str) -> None:
+def resize(client: Client, path: str, *, larger_by: int = 0) -> None:
     """Tell a process the size of our terminal, if we have one. One that has ended already needs none."""
     found = tty.size()
     if found is not None:
+        height, width = (side + larger_by for side in found)
         with contextlib.suppress(CliError):
-            client.within(SIGNAL_SECONDS).post(f"{path}/resize", {"h": found[0], "w": found[1]})
+            client.within(SIGNAL_SECONDS).post(f"{path}/resize", {"h": height, "w": width})

@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
-from pouch.cli.errors import CliError
+from pouch.cli import template_tokens
+from pouch.cli.template_tokens import END, TemplateError, Token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,17 +21,8 @@ if TYPE_CHECKING:
     Scope = ChainMap[str, Any]
     """Variables: those of a block, then those around it."""
 
-_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
 _KEYWORDS = frozenset(("range", "if", "with", "else", "end"))
 _UNSUPPORTED = frozenset(("block", "break", "continue", "define", "template"))
-_HELP = "hint: fields ({{.Name}}), index, json, join, range, if, eq and the like of Go templates are understood."
-
-
-class TemplateError(CliError):
-    """A template that is wrong; says where."""
-
-    def __init__(self, reason: str, *, hint: str = _HELP) -> None:
-        super().__init__(f"template parsing error: {reason}" + (f"\n{hint}" if hint else ""))
 
 
 class Template:
@@ -65,134 +57,11 @@ class Node:
 
 def parse(text: str) -> Template:
     """Read a template; a backslash and a `t` or `n` are a tab or a newline. Raises TemplateError."""
-    parts = list(_parts(text.replace("\\t", "\t").replace("\\n", "\n")))
+    parts = list(template_tokens.parts(text.replace("\\t", "\t").replace("\\n", "\n")))
     nodes, ended_by, _ = _block(parts, 0)
     if ended_by:
         raise TemplateError(f"unexpected {{{{{ended_by}}}}}")
     return Template(nodes)
-
-
-def _parts(text: str) -> Iterator[tuple[str, list[Token]]]:
-    """Texts (with no tokens) and actions (with tokens), in turn."""
-    trim = False
-    while text:
-        before, opening, rest = text.partition("{{")
-        if trim:
-            before = before.lstrip()
-        if opening and rest[:1] == "-" and rest[1:2].isspace():
-            before, rest = before.rstrip(), rest[1:]
-        if before:
-            yield before, []
-        if not opening:
-            return
-        if rest.lstrip().startswith("/*"):
-            _, closing, text = rest.partition("*/")
-            if not closing:
-                raise TemplateError("unclosed comment")
-            inside, closing, text = text.partition("}}")
-            trim = inside.endswith("-")
-            if inside.strip(" \t\n-") or not closing:
-                raise TemplateError("comment ends before closing delimiter")
-            continue
-        tokens, text, trim = _tokens(rest)
-        yield "", tokens
-
-
-class Token:
-    """One token of an action. kind: field, name, variable, value, or the punctuation itself."""
-
-    __slots__ = ("kind", "spaced", "value")
-
-    def __init__(self, kind: str, value: Any, *, spaced: bool) -> None:
-        self.kind = kind
-        self.value = value
-        self.spaced = spaced
-
-    def __repr__(self) -> str:
-        return f"<Token {self.kind} {self.value!r}>"
-
-
-_END = Token("end", "", spaced=True)
-
-
-def _tokens(text: str) -> tuple[list[Token], str, bool]:
-    """The tokens up to `}}`, what follows it, and whether the text after is to be trimmed."""
-    found: list[Token] = []
-    place = 0
-    while place < len(text):
-        start = place
-        while place < len(text) and text[place].isspace():
-            place += 1
-        spaced = place > start or not found
-        if text.startswith("}}", place):
-            return _closed(found), text[place + 2 :], False
-        if text.startswith("-}}", place):
-            return _closed(found), text[place + 3 :], True
-        token, place = _token(text, place, spaced=spaced)
-        found.append(token)
-    raise TemplateError(f"unclosed action: {{{{{text.strip()[:40]}")
-
-
-def _closed(tokens: list[Token]) -> list[Token]:
-    if not tokens:
-        raise TemplateError("missing value for command: {{}} is empty")
-    return [*tokens, _END]
-
-
-def _token(text: str, place: int, *, spaced: bool) -> tuple[Token, int]:
-    letter = text[place : place + 1]
-    if letter in {'"', "`", "'"}:
-        return _quoted(text, place, letter, spaced=spaced)
-    if text.startswith(":=", place):
-        return Token(":=", ":=", spaced=spaced), place + 2
-    if letter in "|(),=":
-        return Token(letter, letter, spaced=spaced), place + 1
-    if letter.isdigit() or (letter in "+-" and text[place + 1 : place + 2].isdigit()):
-        end = place + 1
-        while end < len(text) and (text[end] in _LETTERS or text[end] == "."):
-            end += 1
-        return Token("value", _number(text[place:end]), spaced=spaced), end
-    kind, start = {".": ("field", 1), "$": ("variable", 1)}.get(letter, ("name", 0))
-    end = place + start
-    while end < len(text) and text[end] in _LETTERS:
-        end += 1
-    if end == place:
-        raise TemplateError(f"unexpected {letter!r} in {{{{{text.partition('}}')[0].strip()}}}}}")
-    return Token(kind, text[place:end] if kind == "variable" else text[place + start : end], spaced=spaced), end
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text, 0)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise TemplateError(f"bad number syntax: {text!r}") from None
-
-
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
-
-
-def _quoted(text: str, place: int, quote: str, *, spaced: bool) -> tuple[Token, int]:
-    end, letters = place + 1, []
-    while end < len(text) and text[end] != quote:
-        letter = text[end]
-        if letter == "\\" and quote != "`":
-            end += 1
-            letter = _ESCAPES.get(text[end : end + 1], "")
-            if not letter:
-                raise TemplateError(f"unknown escape \\{text[end : end + 1]} in a quoted string")
-        letters.append(letter)
-        end += 1
-    if end >= len(text):
-        raise TemplateError("unterminated quoted string")
-    if quote == "'":
-        if len(letters) != 1:
-            raise TemplateError("malformed character constant: use double quotes for strings")
-        return Token("value", ord(letters[0]), spaced=spaced), end + 1
-    return Token("value", "".join(letters), spaced=spaced), end + 1
 
 
 def _block(parts: list[tuple[str, list[Token]]], place: int) -> tuple[list[Node], str, int]:
@@ -223,7 +92,7 @@ def _control(parts: list[tuple[str, list[Token]]], place: int, word: str, tokens
     node.body, ended_by, place = _block(parts, place + 1)
     if ended_by == "else":
         rest = parts[place][1][1:]
-        if rest[0] is not _END:  # {{else if ...}}: its {{end}} closes both
+        if rest[0] is not END:  # {{else if ...}}: its {{end}} closes both
             inner, place = _control(parts, place, rest[0].value, rest[1:])
             node.otherwise = [inner]
             return node, place
@@ -259,7 +128,7 @@ def _declared(tokens: list[Token], most: int) -> tuple[list[str], list[Token]]:
 
 def _whole(tokens: list[Token]) -> Any:
     expression, place = _pipeline(tokens, 0)
-    if tokens[place] is not _END:
+    if tokens[place] is not END:
         raise TemplateError(f"unexpected {tokens[place].value!r}")
     return expression
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Mapping
 
-from pouch.cli.template import TemplateError
+from pouch.cli.template_tokens import TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -62,6 +62,11 @@ def test_ps_shows_dockers_columns_and_the_mode(containers, pouch):
     assert "systemd" not in second
 
 
+def test_ps_shows_the_init_that_auto_found(daemon, pouch):
+    daemon.on("GET", "/containers/json", Reply(document=[container(RichMode="auto", Init="busybox", Boot="running")]))
+    assert pouch("ps", "--format", "{{.Mode}}").out == "busybox/running\n"
+
+
 def test_ps_without_containers_shows_the_head(daemon, pouch):
     daemon.on("GET", "/containers/json", Reply(document=[]))
     assert pouch("ps").out.startswith("CONTAINER ID")

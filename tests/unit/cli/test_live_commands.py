@@ -397,6 +397,19 @@ def test_attach_shows_and_ends_as_the_container_ends(daemon, container):
     assert daemon.only("POST", f"/containers/{ID}/wait").query == {"condition": "not-running"}
 
 
+def test_attach_to_a_terminal_makes_it_draw_itself_anew(daemon, container):
+    def carry(wire):
+        daemon.wait_for("POST", f"/containers/{ID}/resize", 2)
+        wire.raw(b"drawn")
+
+    container(carry, tty=True)
+    with cli.on_terminal(daemon, "attach", "web") as terminal:
+        terminal.until(b"drawn")
+        assert terminal.wait() == 0
+    sizes = [request.query for request in daemon.requests("POST", f"/containers/{ID}/resize")]
+    assert sizes == [{"h": "34", "w": "78"}, {"h": "33", "w": "77"}]
+
+
 def test_attach_without_stdin_sends_none(daemon, container):
     container(lambda wire: wire.send(1, b"x"))
     assert cli.run(daemon, "attach", "--no-stdin", "web", stdin=b"typed").stdout == b"x"

@@ -92,6 +92,22 @@ def test_our_own_mistakes_are_one_line_unless_asked(pouch, daemon, monkeypatch):
     monkeypatch.delenv("POUCH_DEBUG")
 
 
+def test_what_a_container_wrote_into_an_error_cannot_steer_the_terminal(pouch, daemon):
+    daemon.on("POST", "/containers/web/start", Reply(500, {"message": "init script: \x1b[2Jgone\n\u009bx"}))
+    assert pouch("start", "web").err.startswith("Error response from daemon: init script: \\x1b[2Jgone\n\\x9bx\n")
+
+
+def test_the_launcher_runs_from_anywhere_whatever_the_environment(tmp_path):
+    launcher = tmp_path / "pouch"
+    text = (cli.ROOT / "scripts" / "pouch").read_text()
+    launcher.write_text(text.replace("@PYTHON@", sys.executable).replace("@SRC@", str(cli.ROOT / "src")))
+    launcher.chmod(0o755)
+    (tmp_path / "json.py").write_text("raise SystemExit('the current directory was imported')")
+    environment = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nonexistent"}
+    done = subprocess.run([launcher, "ps", "--help"], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert done.stdout.startswith(b"Usage:  pouch ps")
+
+
 def test_the_host_comes_from_the_environment(daemon):
     daemon.on("GET", "/containers/json", Reply(document=[]))
     argv = [sys.executable, "-IS", "-c", cli.LAUNCHER, "ps", "-q"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pouch.cli import template
-from pouch.cli.template import TemplateError
+from pouch.cli.template_tokens import TemplateError
 
 DOCUMENT = {
     "Id": "abc",

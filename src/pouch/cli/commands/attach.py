@@ -31,6 +31,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         held.callback(attachment.connection.close)
         if terminal:
             held.enter_context(session.Handlers(session.resizing(client, path)))
+            session.resize(client, path, larger_by=1)  # a change of size makes what runs there draw itself anew
             session.resize(client, path)
         return attaching.follow(attachment, ending, terminal=terminal, stdin=stdin, keys=keys, name=name)
 

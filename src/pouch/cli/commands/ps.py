@@ -70,8 +70,11 @@ def _short(text: str) -> str:
 
 
 def _mode(one: dict[str, Any]) -> str:
-    """`systemd/running`: the init of a rich container, and how far it has come."""
-    return "/".join(part for part in (one.get("RichMode"), one.get("Boot")) if part)
+    """`systemd/running`: the init of a rich container, and how far it has come. For `auto` the one that was found."""
+    mode = one.get("RichMode")
+    if mode == "auto":
+        mode = one.get("Init") or mode
+    return "/".join(part for part in (mode, one.get("Boot")) if part)
 
 
 def _mount(mount: dict[str, Any], *, whole: bool) -> str:
