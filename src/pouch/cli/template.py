@@ -233,7 +233,7 @@ def _call(head: Any, arguments: list[Any]) -> Callable[..., Any]:
             return called
         try:
             return called(*(argument(value, scope) for argument in arguments))
-        except (TypeError, ValueError, IndexError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # arguments of a wrong kind
             raise TemplateError(f"error calling {getattr(called, '__name__', 'function')}: {error}") from None
 
     return run

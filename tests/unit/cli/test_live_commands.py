@@ -304,11 +304,14 @@ def test_a_second_interrupt_while_the_start_hangs_ends_us(daemon, container):
     try:
         with cli.started(daemon, "run", "busybox") as process:
             assert holding.wait(PATIENCE)
-            process.send_signal(signal.SIGINT)
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(0.2)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 130
+            sent = 0
+            while process.poll() is None:  # two that come at once are one to the kernel
+                process.send_signal(signal.SIGINT)
+                sent += 1
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
+            assert process.returncode == 130
+            assert sent > 1
     finally:
         go_on.set()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pouch.cli import template
 from pouch.cli.template_tokens import TemplateError
@@ -131,3 +135,17 @@ def test_a_variable_set_inside_a_block_ends_with_it():
 
 def test_a_variable_can_be_changed_in_a_loop():
     assert render("{{$n := 0}}{{range .Mounts}}{{$n = .Source}}{{end}}{{$n}}") == "/b"
+
+
+PIECES = (
+    "{{ }} {{- -}} }}{{ . .Id .State.Status $ $x := = | ( ) , range if else end with eq index json printf len slice "
+    "\"a\" `b` 1 -1 1.5 nil true /* */ 'c' \\n x"
+).split()
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from([*PIECES, " "]), max_size=14))
+def test_whatever_is_written_is_shown_or_told(pieces):
+    """Nothing but a TemplateError comes out of a template, however wrong."""
+    with contextlib.suppress(TemplateError):
+        render(f"{{{{{''.join(pieces)}}}}}")
