@@ -32,6 +32,7 @@ class Paths:
         ├── blobs/sha256/<hex>      0700: manifests and image configurations
         ├── layers/<hex>/           0700: one layer, by the hexadecimal digits of its chain-id; images hold setuid programs,
         │   └── fs/                 which no user of the host may reach. Its files, in overlay form
+        ├── layers/skeleton/        empty mount points, below every container's layers
         ├── containers/<id>/        0711: hosts, hostname, resolv.conf
         │   ├── rw/{upper,work}     0700: the container's own files, with the container's own ids
         │   ├── seed/               a lower layer just below upper: our files, no part of the container's changes
@@ -70,6 +71,11 @@ class Paths:
     def layers(self) -> str:
         """The directory of all layers."""
         return f"{self.root}/layers"
+
+    @property
+    def skeleton(self) -> str:
+        """A layer below all others of every container: mount points that an image may lack (see snapshot.skeleton)."""
+        return f"{self.layers}/skeleton"
 
     def layer_home(self, chain_id: str) -> str:
         """What belongs to one layer."""

@@ -63,6 +63,17 @@ def is_opaque(directory: bytes | int) -> bool:
         return False
 
 
+def copy_attributes(source: bytes, target: bytes) -> None:
+    """Mode, owner, times and extended attributes of a directory."""
+    status = os.lstat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source):
+        if not name.startswith(OVERLAY_XATTRS):
+            os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def _until_opaque(directories: Sequence[bytes]) -> tuple[bytes, ...]:
     """The directories that merge: all down to the first opaque one."""
     shown: list[bytes] = []

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pouch.kernel import mount
 from pouch.spec import errors
 from pouch.store import erase, paths, snapshot
-from pouch.store.snapshot import changes, lowerview
+from pouch.store.snapshot import changes, lowerview, skeleton
 
 _OPTIONS = ("index=off", "metacopy=off", "redirect_dir=off")
 """Upper holds whole files under their own names, whatever the kernel's defaults are: `changes` and `commit` read it."""
@@ -26,6 +26,7 @@ class Overlay:
 
     def __init__(self, places: paths.Paths) -> None:
         self._paths = places
+        skeleton.ensure(places.skeleton)
 
     def __repr__(self) -> str:
         return f"Overlay({self._paths.root!r})"
@@ -58,7 +59,7 @@ class Overlay:
         if seed:
             _adopt(os.fsencode(self._paths.seed(id)), lowerview.root(top_first), "")
         _make_directory(target)
-        lower = [*([self._paths.seed(id)] if seed or not layers else []), *top_first]
+        lower = [*([self._paths.seed(id)] if seed else []), *top_first, self._paths.skeleton]
         upper, work = self._paths.upper(id), self._paths.work(id)
         if userns_fd is None:
             mount.overlay(lower, upper, work, target, options=_OPTIONS)
@@ -77,13 +78,13 @@ class Overlay:
         self.prepare(id)
 
     def view(self, id: str, layers: Sequence[str]) -> None:
-        """See Snapshotter.view. The empty seed stands at the bottom: an overlay without an upper wants two layers at least."""
+        """See Snapshotter.view."""
         upper, target = self._paths.upper(id), self._paths.view(id)
         own = [upper] if os.path.isdir(upper) else []
         if mount.is_mount_point(target):
             raise errors.Conflict(f"container {id}: {target} is mounted already")
         _make_directory(target)
-        lower = [*own, *(self._layer(chain) for chain in reversed(layers)), self._paths.seed(id)]
+        lower = [*own, *(self._layer(chain) for chain in reversed(layers)), self._paths.skeleton]
         mount.overlay(lower, "", "", target)
 
     def unview(self, id: str) -> None:
@@ -108,7 +109,8 @@ class Overlay:
 
     def changes(self, id: str, layers: Sequence[str]) -> list[snapshot.Change]:
         """See Snapshotter.changes."""
-        return changes.compare(self._paths.upper(id), [self._layer(chain) for chain in reversed(layers)])
+        below = [*(self._layer(chain) for chain in reversed(layers)), self._paths.skeleton]
+        return changes.compare(self._paths.upper(id), below)
 
     def upper(self, id: str) -> str:
         """See Snapshotter.upper."""
@@ -136,7 +138,7 @@ class Overlay:
             _make_directory(fresh)
             os.chmod(fresh, 0o755)
             if top_first:
-                _copy_attributes(os.fsencode(top_first[0]), os.fsencode(fresh))
+                lowerview.copy_attributes(os.fsencode(top_first[0]), os.fsencode(fresh))
             os.rename(fresh, upper)
         except OSError as error:
             raise _unavailable(upper, error) from error
@@ -184,7 +186,7 @@ def _adopt(seed: bytes, merged: Sequence[bytes], above: str) -> None:
     Raises Conflict where a seed directory would hide something of the image that is none (a link, say).
     """
     if merged:
-        _copy_attributes(merged[0], seed)
+        lowerview.copy_attributes(merged[0], seed)
     with os.scandir(seed) as entries:
         directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     for entry in directories:
@@ -195,14 +197,3 @@ def _adopt(seed: bytes, merged: Sequence[bytes], above: str) -> None:
         if not stat.S_ISDIR(found.status.st_mode):
             raise errors.Conflict(f"seed directory {path} would hide a file of the image, expected a directory there")
         _adopt(entry.path, found.merged, path)
-
-
-def _copy_attributes(source: bytes, target: bytes) -> None:
-    """Mode, owner, times and extended attributes of a directory."""
-    status = os.lstat(source)
-    os.chown(target, status.st_uid, status.st_gid)
-    os.chmod(target, stat.S_IMODE(status.st_mode))
-    for name in os.listxattr(source):
-        if not name.startswith(lowerview.OVERLAY_XATTRS):
-            os.setxattr(target, name, os.getxattr(source, name))
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

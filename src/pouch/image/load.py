@@ -1,0 +1,229 @@
+"""Images out of archives: what `docker save` writes, old and new, and OCI layouts in a tar; plain or compressed.
+
+All of an archive or nothing: images are recorded when every layer of every one of them is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pouch.image import Readable, Report, archive, compression, images, platforms
+from pouch.spec import descriptor, digest, errors, manifest, reference
+
+_DEEPEST_INDEX = 4
+_HINT = "expected what `docker save`, `podman save`, `skopeo copy` or an OCI layout in a tar holds"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer's file. digest: of the file as it is stored, "" where the archive does not say."""
+
+    member: archive.Member
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One image in the archive."""
+
+    raw: bytes
+    config: manifest.ImageConfig
+    layers: tuple[_Layer, ...]
+    references: tuple[str, ...]
+    manifest_raw: bytes = b""
+
+
+def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
+    """Read an archive to its end and keep its images; the names they were given, or the ids of those without any.
+
+    Raises CorruptData naming what is wrong, Unsupported for another platform's, Unavailable for a full disk; then nothing is left.
+    """
+    with archive.Archive(stream, store.paths.tmp) as source:
+        found = _images(source)
+        chains = [digest.chain_ids(one.config.rootfs.diff_ids) for one in found]
+        with store.layers.lease([chain_id for chain in chains for chain_id in chain]):
+            for one, chain in zip(found, chains, strict=True):
+                _ensure(store, source, one, chain, report)
+            return [name for one in found for name in _record(store, one)]
+
+
+def _ensure(store: images.Images, source: archive.Archive, one: _Found, chain: tuple[str, ...], report: Report) -> None:
+    for position, (layer, diff_id) in enumerate(zip(one.layers, one.config.rootfs.diff_ids, strict=True)):
+        stored = _Checked(source.open(layer.member), layer.digest)
+        opened = _opened(stored, f"layer {diff_id}")
+        told = _by_stored_bytes(report, stored, layer.member.size)
+        store.layers.ensure(chain[: position + 1], diff_id, opened, told)
+
+
+def _opened(stored: _Checked, what: str) -> Callable[[], contextlib.AbstractContextManager[Readable]]:
+    """The layer's tar when it is asked for; its stored form is compared with its digest at the end."""
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[Readable]:
+        yield compression.opened(stored, what)
+        stored.finish()
+
+    return opened
+
+
+def _by_stored_bytes(report: Report, stored: _Checked, size: int) -> Report:
+    """A Report that counts the layer's stored bytes, whose number is known."""
+
+    def told(status: str, id: str = "", current: int = 0, total: int = 0) -> None:  # noqa: ARG001 - a Report has it
+        report(status, id, *((stored.count, size) if current else ()))
+
+    return told
+
+
+def _record(store: images.Images, one: _Found) -> list[str]:
+    image = store.add(one.raw, one.references, manifest_raw=one.manifest_raw)
+    return [images.familiar(name) for name in one.references] or [image.id]
+
+
+class _Checked:
+    """A stream that compares what was read with a digest."""
+
+    def __init__(self, stream: Readable, expected: str) -> None:
+        self._stream = stream
+        self._expected = expected
+        self._hasher = hashlib.sha256()
+        self.count = 0
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._stream.read(size)
+        self.count += len(piece)
+        if self._expected:
+            self._hasher.update(piece)
+        return piece
+
+    def finish(self) -> None:
+        """Read what a decompressor left and compare."""
+        while self.read(1 << 20):
+            pass
+        if self._expected and digest.of_hex(self._hasher.hexdigest()) != self._expected:
+            raise errors.CorruptData(
+                f"image archive: blob {self._expected}: its content has the digest sha256:{self._hasher.hexdigest()}"
+            )
+
+
+def _images(source: archive.Archive) -> list[_Found]:
+    """All images of an archive. Docker's own manifest comes first: archives that have both say the names there."""
+    if (member := source.find("manifest.json")) is not None:
+        return _docker(source, source.document(member, "manifest.json"))
+    if (member := source.find("index.json")) is not None:
+        return _oci(source, source.document(member, "index.json"))
+    hint = _HINT
+    if source.find("etc/passwd") or source.find("bin/sh"):
+        hint = "it looks like a root file system, as `docker export` writes it, which is no image"
+    raise errors.CorruptData("image archive: it has neither manifest.json nor index.json", hint=hint)
+
+
+def _config(raw: bytes, layers: tuple[_Layer, ...], what: str) -> manifest.ImageConfig:
+    config = images.decode_config(raw, what)
+    if len(config.rootfs.diff_ids) != len(layers):
+        raise errors.CorruptData(f"{what}: {len(config.rootfs.diff_ids)} diff_ids for {len(layers)} layers")
+    return config
+
+
+# -- docker-archive ---------------------------------------------------------------------------------------------------
+
+
+def _docker(source: archive.Archive, raw: bytes) -> list[_Found]:
+    saved = manifest.decode(tuple[manifest.SavedImage, ...], raw, "image archive: manifest.json")
+    if not saved:
+        raise errors.CorruptData("image archive: manifest.json lists no image")
+    return [_saved(source, entry) for entry in saved]
+
+
+def _saved(source: archive.Archive, entry: manifest.SavedImage) -> _Found:
+    what = f"image archive: {entry.Config}"
+    raw = source.document(source.get(entry.Config, "manifest.json"), entry.Config)
+    layers = tuple(_Layer(source.get(name, "manifest.json")) for name in entry.Layers)
+    names = tuple(_named(text, "manifest.json") for text in entry.RepoTags or ())
+    return _Found(raw, _config(raw, layers, what), layers, names)
+
+
+def _named(text: str, where: str) -> str:
+    try:
+        return reference.Reference.parse(text).canonical()
+    except errors.InvalidInput as error:
+        raise errors.CorruptData(f"image archive: {where}: {error.message}") from error
+
+
+# -- OCI layout -------------------------------------------------------------------------------------------------------
+
+
+def _oci(source: archive.Archive, raw: bytes) -> list[_Found]:
+    index = manifest.decode(manifest.Index, raw, "image archive: index.json")
+    found: dict[str, _Found] = {}
+    tops = index.manifests
+    if tops and not any(_name(one) for one in tops) and len({one.digest for one in tops}) > 1:
+        # the platforms of one image, without an index of their own
+        tops = (platforms.choose(tops, platforms.host(), "image archive"),) if any(t.platform for t in tops) else tops
+    for top in tops:
+        chosen = _manifest(source, top, _name(top) or top.digest, 0)
+        if chosen is None:
+            continue
+        name = _name(top)
+        one = found.get(chosen.digest) or _described(source, chosen)
+        names = dict.fromkeys((*one.references, *((_named(name, "index.json"),) if _is_name(name) else ())))
+        found[chosen.digest] = _Found(one.raw, one.config, one.layers, tuple(names), one.manifest_raw)
+    if not found:
+        raise errors.CorruptData("image archive: index.json lists no image")
+    return list(found.values())
+
+
+def _name(top: descriptor.Descriptor) -> str:
+    notes = top.annotations or {}
+    return notes.get(descriptor.ANNOTATION_CONTAINERD_NAME) or notes.get(descriptor.ANNOTATION_REF_NAME) or ""
+
+
+def _is_name(text: str) -> bool:
+    """Whether an annotation is a whole reference: many tools note the tag alone there, and an image called `latest` helps nobody."""
+    return ":" in text or "/" in text
+
+
+def _manifest(
+    source: archive.Archive, given: descriptor.Descriptor, what: str, depth: int
+) -> descriptor.Descriptor | None:
+    """The manifest for this host behind a descriptor; None for what is no image (signatures and other artifacts)."""
+    if given.media_type in descriptor.MANIFESTS:
+        return given
+    if given.media_type not in descriptor.INDEXES:
+        return None
+    if depth == _DEEPEST_INDEX:
+        raise errors.CorruptData(f"image archive: {what}: indexes within each other, more than {_DEEPEST_INDEX} deep")
+    index = manifest.decode(manifest.Index, _blob(source, given), f"image archive: index {given.digest}")
+    chosen = platforms.choose(index.manifests, platforms.host(), what)
+    return _manifest(source, chosen, what, depth + 1)
+
+
+def _described(source: archive.Archive, given: descriptor.Descriptor) -> _Found:
+    raw = _blob(source, given)
+    what = f"image archive: manifest {given.digest}"
+    parsed = manifest.decode(manifest.Manifest, raw, what)
+    layers = tuple(_Layer(_member(source, layer, what), layer.digest) for layer in parsed.layers)
+    config = _blob(source, parsed.config)
+    return _Found(config, _config(config, layers, f"image archive: {parsed.config.digest}"), layers, (), raw)
+
+
+def _member(source: archive.Archive, given: descriptor.Descriptor, wanted_by: str) -> archive.Member:
+    if not digest.is_digest(given.digest):
+        raise errors.CorruptData(f'{wanted_by}: "{given.digest}" is no sha256 digest')
+    member = source.get(f"blobs/sha256/{digest.hex_of(given.digest)}", wanted_by.removeprefix("image archive: "))
+    if member.size != given.size:
+        raise errors.CorruptData(f"image archive: blob {given.digest} has {member.size} bytes, expected {given.size}")
+    return member
+
+
+def _blob(source: archive.Archive, given: descriptor.Descriptor) -> bytes:
+    """A small blob, checked."""
+    raw = source.document(_member(source, given, "image archive: index"), given.digest)
+    if digest.of_bytes(raw) != given.digest:
+        raise errors.CorruptData(
+            f"image archive: blob {given.digest}: its content has the digest {digest.of_bytes(raw)}"
+        )
+    return raw
