@@ -256,7 +256,10 @@ def test_a_detached_processs_code_is_known_and_nobody_need_read(place):
 
 def test_the_pid_is_the_processs_own_on_the_host(place):
     async def story():
-        started = await spawn(place, bundles.process(["sleep", "777"]))
+        started = await spawn(place, sh("echo ready; exec sleep 777"))
+        await running.until(started.stdio, b"ready\n")
+        while b"sh" in running.content(f"/proc/{started.pid}/cmdline"):
+            await asyncio.sleep(0)
         assert running.content(f"/proc/{started.pid}/cmdline") == b"sleep\x00777\x00"
         started.kill(signal.SIGTERM)
         assert await started.wait() == 128 + 15
@@ -342,6 +345,7 @@ def test_twenty_at_once(place):
 
 def test_nothing_is_left_of_them(place):
     async def story():
+        await whole(place, sh("echo the loop has its inotify instance now"))
         before, processes = len(os.listdir("/proc/self/fd")), running.children()
         for tty in (False, True):
             await whole(place, sh("echo x"), tty=tty, stdin=True)

@@ -38,7 +38,9 @@ def request_for(bundle, **changes):
 
 
 async def create(shop, runtime, bundle, **changes):
-    return await monitor.Monitor("conmon", runtime, shop.exit_dir).create(request_for(bundle, **changes))
+    created = await monitor.Monitor("conmon", runtime, shop.exit_dir).create(request_for(bundle, **changes))
+    shop.monitors.append(created.monitor_pid)
+    return created
 
 
 async def ended(shop, bundle, created):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import functools
 import hashlib
 import json
 import os
-import pty
 import shutil
 import signal
 import socket
@@ -22,14 +20,14 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from pouch.kernel import cgroup, mount, namespace
+from pouch.kernel import cgroup, mount, namespace, process
+from pouch.rich import categories, inits, tools, write
 from pouch.rich import exit as exits
-from pouch.rich import inits, tools, write
 from pouch.rich import plan as plans
-from pouch.spec import container
+from pouch.spec import container, errors
 
 CACHE = os.environ.get("POUCH_TEST_CACHE", "/var/cache/pouch-test")
 SERVICES = ("cron", "rsyslog", "openssh-server", "procps", "iproute2")
@@ -159,6 +157,8 @@ class Machine:
     def _app(self, argv: Sequence[str | bytes], given: dict[str, Any]) -> plans.App:
         env = tuple(entry.encode() for entry in self.env)
         values: dict[str, Any] = {"env": env, "capabilities": DEFAULT_CAPABILITIES, "tty": self.tty, "home": "/root"}
+        if "env_bytes" in given:
+            values["env"] = given.pop("env_bytes")
         values.update(given)
         return plans.App(argv=tuple(os.fsencode(part) for part in argv), **values)
 
@@ -373,8 +373,11 @@ class Machine:
 
     def until(self, condition: Callable[[], object], *, seconds: float = 30, what: str = "") -> None:
         """Wait until something that comes through output, messages or the end holds."""
+        deadline = time.monotonic() + seconds
         with self._changed:
-            if not self._changed.wait_for(lambda: condition() or self.code is not None, timeout=seconds):
+            while not condition() and self.code is None and time.monotonic() < deadline:
+                self._changed.wait(0.1)
+            if self.code is None and not condition():
                 raise AssertionError(f"{what or condition} did not come in {seconds} s: {self!r}")
             assert condition(), f"{what or condition} did not come: {self!r}"
 
@@ -382,6 +385,27 @@ class Machine:
         """Wait for READY=1; seconds since the start."""
         self.until(lambda: "READY=1" in self.messages, seconds=seconds, what="READY=1")
         return time.monotonic() - self.started
+
+    def poll(self) -> bool:
+        """For conditions of `until` that come through files: look again soon. Never true."""
+        self._changed.wait(0.02)
+        return False
+
+    def categories(self) -> list[tuple[str, categories.Place]]:
+        """Each process's command and place."""
+        top = cgroup.process_cgroup(self.pid).removesuffix("/init.scope")
+        found = []
+        for pid, _, _ in self.processes():
+            with contextlib.suppress(errors.NotFound):
+                status = process.status(pid)
+                path = cgroup.process_cgroup(pid).removeprefix(top) or "/"
+                found.append(
+                    categories.Process(
+                        pid=pid, ppid=status.ppid, inner_pid=status.inner_pid, command=status.command, cgroup=path
+                    )
+                )
+        places = categories.categorise(self.plan.init, found)
+        return [(each.command, places[each.pid]) for each in found]
 
     def wait(self, *, seconds: float = 30) -> int:
         """The first process's exit code (negative: signal), after all output was read."""
@@ -402,17 +426,18 @@ class Machine:
         """A signal to the first process, from the host."""
         os.kill(self.pid, number)
 
-    def stop(self, *, seconds: float = 30) -> float:
-        """The plan's steps as the engine takes them; the time it took."""
+    def stop(self) -> float:
+        """The plan's steps as the engine takes them, at last SIGKILL; the seconds it took."""
         began = time.monotonic()
+        limit = self.plan.stop_grace + (self.app.stop_timeout if self.app else 10)
         write.write(self.plan.stop_files, self.run_dir, self.base)
-        for step in self.plan.stop:
+        for number, share in [*((step.signal, step.share) for step in self.plan.stop), (signal.SIGKILL, 1.0)]:
             if self.code is not None:
                 break
             with contextlib.suppress(ProcessLookupError):
-                self.kill(step.signal)
+                self.kill(number)
             with self._changed:
-                self._changed.wait_for(lambda: self.code is not None, timeout=max(seconds * step.share, 0.1))
+                self._changed.wait_for(lambda: self.code is not None, timeout=max(limit * share, 0.1))
         self.wait(seconds=1)
         return time.monotonic() - began
 
@@ -480,37 +505,15 @@ class Machine:
         self.close()
 
 
-def again(machine: Machine) -> Machine:
-    """The same container for a second start: its directory and its wishes."""
-    other = Machine.__new__(Machine)
-    app = dataclasses.asdict(machine.app) if machine.app else {}
-    argv = app.pop("argv", ())
-    other.__init__(  # type: ignore[misc]
-        machine.image, argv, mode=machine.mode, userns=machine.userns, env=machine.env[1:], home=machine.home, **app
-    )
-    return other
-
-
 def _mount(target: str, kind: str, options: list[str], source: str = "") -> dict[str, Any]:
     return {"destination": target, "type": kind, "source": source or kind, "options": options}
 
 
 @functools.cache
 def _bounding() -> frozenset[str]:
-    from pouch.kernel import process
-
     return process.capabilities()
 
 
-@contextlib.contextmanager
-def home() -> Iterator[str]:
-    """A directory for a container that is started more than once."""
-    path = tempfile.mkdtemp(prefix="pouch-rich-")
-    try:
-        yield path
-    finally:
-        mount.unmount_below(path)
-        shutil.rmtree(path)
-
-
-__all__ = ["Machine", "again", "busybox_rootfs", "debian_rootfs", "home", "missing", "pty"]
+def new_home() -> str:
+    """A directory for a container that is started more than once; the caller removes it."""
+    return tempfile.mkdtemp(prefix="pouch-rich-")

@@ -60,6 +60,8 @@ class Request:
     """What a plan is made from. `rootfs`: the tree mounted *without* the seed layer, so that a plan never sees its own files."""
 
     rootfs: str
+    rootfs_base: int = 0
+    """Host id of the container's id 0 in `rootfs` as it is mounted now."""
     app: App | None
     """None boots the machine without an app; so does an app that is itself the image's init (its arguments go to the init)."""
     image: str
@@ -118,7 +120,7 @@ class OciMount:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One signal of an orderly stop; `share`: the part of the stop timeout to wait for the end after it."""
+    """One signal of an orderly stop; `share`: the part of the time for it (the stop timeout + Plan.stop_grace) to wait for the end after it."""
 
     signal: int
     share: float
@@ -155,6 +157,8 @@ class Plan:
     stop: tuple[Step, ...] = ()
     """In this order, then SIGKILL. A client's own stop signal goes to the app's unit (App.stop_signal), not to PID 1, where the init
     can stop a service (everything but dumb-init)."""
+    stop_grace: float = 5.0
+    """Seconds that the machine gets beside the app's stop timeout: the init ends an app that does not hear when its own time is up."""
     stop_files: tuple[File, ...] = ()
     """To be written below /run, like run_files, just before the first step of a stop."""
     ready: Ready = Ready.NOTIFY

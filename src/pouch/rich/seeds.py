@@ -28,13 +28,14 @@ def common(request: plan.Request) -> tuple[tuple[plan.File, ...], tuple[str, ...
     variables = environment.shared(request.env)
     existing = find(request.rootfs, "/etc/environment")
     content, skipped = environment.pam(variables, existing)
-    if variables or content != existing:
+    reads_it = bool(existing) or _is_directory(request.rootfs, "/etc/pam.d")
+    if reads_it and content != existing:
         files.append(place(request.rootfs, "/etc/environment", content))
     if variables and _is_directory(request.rootfs, "/etc/profile.d"):
         script = environment.profile(variables)
         files.append(place(request.rootfs, "/etc/profile.d/00-pouch.sh", script))
     warnings: tuple[str, ...] = ()
-    if skipped:
+    if skipped and reads_it:
         names = ", ".join(skipped)
         warnings = (
             f"environment variables that cron jobs and ssh commands do not get, as pam_env cannot express their values: {names}",
@@ -47,6 +48,8 @@ def _machine_id(request: plan.Request) -> list[plan.File]:
 
     A regular file would do, but systemd opens it for writing (machine_id_setup), and an overlay copies it up for that.
     """
+    if not _is_directory(request.rootfs, "/etc"):
+        return []
     files = [place(request.rootfs, "/etc/machine-id", link=f"../run/{MACHINE_ID}")]
     if _is_directory(request.rootfs, posixpath.dirname(_DBUS_ID)):
         files.append(place(request.rootfs, _DBUS_ID, link="/etc/machine-id"))

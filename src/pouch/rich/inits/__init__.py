@@ -16,6 +16,7 @@ from typing import Protocol, cast
 
 from pouch.kernel import inroot
 from pouch.rich import plan as plans
+from pouch.rich import runtree
 from pouch.spec import container, errors
 
 
@@ -71,7 +72,10 @@ def _plan(init: Init, found: Found, request: plans.Request) -> plans.Plan:
     app = request.app
     if app is not None and found.path and names_init(request.rootfs, os.fsdecode(app.argv[0]), found.path):
         request = dataclasses.replace(request, app=None, tty=request.tty or app.tty)
-    return init.plan(request, found)
+    made = init.plan(request, found)
+    return dataclasses.replace(
+        made, run_files=(*runtree.skeleton(request.rootfs, request.rootfs_base), *made.run_files)
+    )
 
 
 def names_init(rootfs: str, program: str, init_path: str) -> bool:

@@ -44,6 +44,7 @@ def plan(request: plans.Request, found: Found) -> plans.Plan:  # noqa: ARG001 - 
         run_files=tuple(files),
         seed_files=seed_files,
         stop=(plans.Step(app.stop_signal, 1.0),),
+        stop_grace=0.0,
         ready=plans.Ready.NOTIFY,
         stdio_owner=(app.uid, app.gid),
         warnings=warnings,

@@ -2,6 +2,7 @@
 #include "launch.h"
 
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <termios.h>
 
 static void hold(char **argv) {
@@ -19,9 +20,11 @@ static void hold(char **argv) {
 
 static void keep_stdio(char **argv) {
     static const char *const names[] = {"stdin", "stdout", "stderr"};
+    prctl(PR_SET_NAME, HOLDER_NAME, 0, 0, 0); /* before the fork: the app may look for it before it has run at all */
     pid_t pid = fork();
     if (pid == 0)
         hold(argv);
+    prctl(PR_SET_NAME, "launch", 0, 0, 0);
     for (int fd = 0; fd <= 2 && pid > 0; fd++) {
         char target[64], path[64];
         snprintf(target, sizeof target, "/proc/%d/fd/%d", (int)pid, fd);

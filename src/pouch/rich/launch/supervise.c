@@ -28,6 +28,7 @@ struct supervisor {
     int stop_signal;
     const char *on_exit;
     int64_t began, due; /* due: when to run it again, 0 for never */
+    int64_t patience;   /* when an app that was asked to stop is killed, 0 for never */
     int64_t delay;
 };
 
@@ -79,18 +80,24 @@ static bool reap(struct supervisor *self) {
     return done;
 }
 
-static bool handle(struct supervisor *self, int number) {
-    if (number == SIGCHLD)
+static long stop_timeout(const struct supervisor *self) { return number(&self->spec, "stop-timeout", 10); }
+
+static bool handle(struct supervisor *self, int caught) {
+    if (caught == SIGCHLD)
         return reap(self);
     if (self->child == 0) { /* between two runs, or kept: there is nothing to wait for */
-        bool ends = number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT || number == SIGPWR;
-        self->stopping = ends || number == self->stop_signal;
+        bool ends = caught == SIGTERM || caught == SIGINT || caught == SIGHUP || caught == SIGQUIT || caught == SIGPWR;
+        self->stopping = ends || caught == self->stop_signal;
         return self->stopping;
     }
-    if (number == SIGTERM && !self->one)
-        number = self->stop_signal; /* an init knows only this one */
-    self->stopping = self->stopping || number == self->stop_signal;
-    send_to_app(self, number);
+    if (caught == SIGTERM && !self->one)
+        caught = self->stop_signal; /* an init knows only this one */
+    if (caught == self->stop_signal && !self->stopping) {
+        long seconds = self->one ? -1 : stop_timeout(self); /* process 1 is killed from outside */
+        self->stopping = true;
+        self->patience = seconds < 0 ? 0 : now_ms() + seconds * 1000;
+    }
+    send_to_app(self, caught);
     return false;
 }
 
@@ -103,15 +110,17 @@ static void supervise_until_done(struct supervisor *self) {
         return;
     notify("READY=1");
     for (bool done = false; !done;) {
-        int64_t left = self->due != 0 ? self->due - now_ms() : 3600000;
-        if (left < 0)
-            left = 0;
-        struct timespec time = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
-        int number = sigtimedwait(&all, NULL, &time);
-        if (number > 0)
-            done = handle(self, number);
+        int64_t next = self->due != 0 ? self->due : self->patience, left = next != 0 ? next - now_ms() : 3600000;
+        struct timespec time = {.tv_sec = left > 0 ? left / 1000 : 0, .tv_nsec = left > 0 ? left % 1000 * 1000000 : 0};
+        int caught = sigtimedwait(&all, NULL, &time);
+        if (caught > 0)
+            done = handle(self, caught);
         else if (self->due != 0 && now_ms() >= self->due)
             begin(self);
+        else if (self->patience != 0 && now_ms() >= self->patience) {
+            self->patience = 0;
+            send_to_app(self, SIGKILL);
+        }
     }
 }
 
@@ -169,7 +178,8 @@ int run_stop(void) {
     if (pid <= 1 || kill(pid, SIGTERM) < 0)
         return 0; /* the app does not run */
     load_app(&spec);
-    return wait_for_end(pid, number(&spec, "stop-timeout", 10)) == 0 ? 0 : 1;
+    long seconds = number(&spec, "stop-timeout", 10);
+    return wait_for_end(pid, seconds < 0 ? seconds : seconds + 2) == 0 ? 0 : 1; /* it kills the app at its time */
 }
 
 int run_halt(void) {
