@@ -9,9 +9,10 @@ import os
 from collections.abc import AsyncIterator
 
 from pouch.engine import clock as clocks
-from pouch.engine import containers, execs, images, lifecycle, recover, shelf, system
+from pouch.engine import containers, execs, lifecycle, recover, shelf, system
 from pouch.engine import equipment as tools
 from pouch.engine import events as buses
+from pouch.engine import images as image_service
 from pouch.engine import pools as thread_pools
 from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import inputs
@@ -39,7 +40,7 @@ class Engine:
         self.equipment = equipment
         self._shelf = shelf.Shelf(equipment.database, equipment.pools)
         self._life = lifecycle.Lifecycle(equipment, self._shelf)
-        self.images = images.Images(equipment, self._shelf)
+        self.images = image_service.Images(equipment, self._shelf)
         self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.events = equipment.events
@@ -85,6 +86,8 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         user_namespaces = _examine(settings, launch.launch)
         systemd = _systemd_cgroup(settings)
         runtimes = _runtimes(settings, paths, systemd=systemd)
+        images = image_room.Images(paths, database, content.Content(paths))
+        images.tidy()
         return tools.Equipment(
             settings=settings,
             clock=clock,
@@ -93,7 +96,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             paths=paths,
             database=database,
             snapshots=overlay.Overlay(paths),
-            images=image_room.Images(paths, database, content.Content(paths)),
+            images=images,
             runtimes=runtimes,
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             bridge=_bridge(settings, database),

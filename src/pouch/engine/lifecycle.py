@@ -23,6 +23,7 @@ from pouch.rich import exit as rich_exit
 from pouch.rich import plan as rich_plan
 from pouch.runtime import attach, execs, exits, monitor
 from pouch.spec import container, errors
+from pouch.store import erase
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class Lifecycle:
         failure = rich_exit.failure(equipment.paths.run_dir(one.id))
         if failure is not None:
             output = f": {failure.output.strip()}" if failure.output.strip() else ""
-            raise errors.StartFailed(failure.message + output, hint="its output is complete up to its last 16 KiB")
+            raise errors.StartFailed(failure.message + output)
         if not done:
             raise errors.StartFailed(
                 f"the init script did not end within {timeout} s and was killed",
@@ -404,7 +405,7 @@ class Lifecycle:
         record = dataclasses.replace(one.record, intent=records.Intent.REMOVE)
         await self._shelf.save(one, record.with_state(status=container.Status.REMOVING))
         one.attachments.abandon()
-        await self._equipment.pools.fs(self._equipment.snapshots.remove, one.id)
+        await self._equipment.pools.fs(_erase, self._equipment, one.id)
         await self._shelf.delete(one)
         self._publish(record, "destroy")
         one.release(record.state.exit_code, "next-exit", "not-running", "removed")
@@ -465,6 +466,11 @@ def _furnish(
     if prepared.stdio_owner != (0, 0):
         _own_streams(run.pid, prepared.stdio_owner)
     return record
+
+
+def _erase(equipment: tools.Equipment, container_id: str) -> None:
+    equipment.snapshots.remove(container_id)
+    erase.erase(equipment.paths.containers(container_id))
 
 
 def _own_streams(pid: int, owner: tuple[int, int]) -> None:

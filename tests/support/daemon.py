@@ -1,0 +1,147 @@
+"""A pouchd of the test's own, with its own directories, bridge and socket, and the command line run as users run it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "src"))
+START_SECONDS = 30.0
+_LAUNCHER = f"import sys; sys.path.insert(0, {SOURCE!r}); from pouch.cli.main import main; sys.exit(main())"
+
+
+class Daemon:
+    """One daemon. `root` and `run` stay when it is stopped or killed; `close` takes all away."""
+
+    def __init__(self, *options: str) -> None:
+        self.home = tempfile.mkdtemp(prefix="pt-", dir="/var/tmp")
+        os.chmod(self.home, 0o711)
+        self.root, self.run = f"{self.home}/root", f"{self.home}/run"
+        self.socket = f"{self.run}/pouchd.sock"
+        self.log_path = f"{self.home}/log"
+        self.bridge = f"pt{os.path.basename(self.home)[3:]}"
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    # -- the daemon ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> Daemon:
+        """Start it and wait until it answers (it tells by sd_notify)."""
+        argv = [sys.executable, "-m", "pouch.daemon", "--config", "/dev/null", "--root", self.root, "--run", self.run]
+        argv += ["--bridge", self.bridge, "--log-level", "debug", *self.options]
+        import socket
+
+        notify = f"{self.home}/notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(notify)
+            listener.settimeout(0.2)
+            environment = {**os.environ, "NOTIFY_SOCKET": notify, "PYTHONPATH": SOURCE, "PYTHONWARNINGS": "default"}
+            with open(self.log_path, "ab") as log:
+                self.process = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                )
+            deadline = time.monotonic() + START_SECONDS
+            while True:
+                try:
+                    if b"READY=1" in listener.recv(4096):
+                        break
+                except TimeoutError:
+                    if self.process.poll() is not None or time.monotonic() > deadline:
+                        raise AssertionError(f"pouchd did not start:\n{self.log()}") from None
+        os.unlink(notify)
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def log(self) -> str:
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def close(self) -> None:
+        """Remove all containers, stop, delete the directories and the bridge."""
+        with contextlib.suppress(AssertionError, OSError, subprocess.SubprocessError):
+            if self.process is None or self.process.poll() is not None:
+                self.start()
+            ids = self.pouch("ps", "-aq", check=False).stdout.split()
+            if ids:
+                self.pouch("rm", "-f", *ids, check=False)
+            self.stop()
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
+        subprocess.run(["nft", "delete", "table", "ip", self.bridge], capture_output=True, check=False)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    # -- its clients --------------------------------------------------------------------------------------------------
+
+    def command(self, *words: str) -> list[str]:
+        """argv of the command line."""
+        return [sys.executable, "-IS", "-c", _LAUNCHER, "-H", f"unix://{self.socket}", *words]
+
+    def pouch(
+        self,
+        *words: str,
+        check: bool = True,
+        input: str | bytes | None = None,
+        timeout: float = 120,
+        binary: bool = False,
+    ) -> subprocess.CompletedProcess[Any]:
+        """Run `pouch ...`; with check, a failure shows what it said."""
+        done = subprocess.run(
+            self.command(*words),
+            input=input if input is None or isinstance(input, bytes) or not binary else input.encode(),
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=not binary,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"pouch {' '.join(words)} exited with {done.returncode}:\n{done.stdout!r}\n{done.stderr!r}")
+        return done
+
+    def out(self, *words: str, **options: Any) -> str:
+        """stdout of `pouch ...` without the last newline."""
+        return str(self.pouch(*words, **options).stdout).rstrip("\n")
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out("inspect", name))[0]
+        return found
+
+    def until(self, condition: Any, *, seconds: float = 30.0, what: str = "") -> Any:
+        """What condition() answers, as soon as it is true. The deadline is for failing tests only."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds} s: {what or condition}\n{self.log()[-4000:]}")
+            time.sleep(0.02)
+        return found
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[Daemon]:
+    """A started daemon, gone afterwards."""
+    made = Daemon(*options)
+    try:
+        yield made.start()
+    finally:
+        made.close()
