@@ -86,6 +86,8 @@ class Workshop:
 
     path: str
     made: list[Bundle] = field(default_factory=list)
+    monitors: list[int] = field(default_factory=list)
+    """Pids of monitors that are our children, to be reaped when their loop no longer does."""
 
     @property
     def state_root(self) -> str:
@@ -159,3 +161,6 @@ def workshop() -> Iterator[Workshop]:
                     if shutil.which(program) and os.path.isdir(f"{shop.state_root}/{bundle.id}"):
                         command = [program, f"--root={shop.state_root}", "delete", "--force", bundle.id]
                         subprocess.run(command, capture_output=True, check=False)
+            for pid in shop.monitors:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)

@@ -70,7 +70,9 @@ async def create(shop: bundles.Workshop, runtime: oci.Runtime, args: list[str], 
     bundle = shop.bundle(args, tty=bool(fields.get("tty")))
     known = {"id": bundle.id, "name": "n", "bundle": bundle.path, "log_path": bundle.log, "pid_file": bundle.pid_file}
     request = monitor.MonitorRequest(**(known | fields))
-    return Container(shop, runtime, bundle, await monitor.Monitor("conmon", runtime, shop.exit_dir).create(request))
+    created = await monitor.Monitor("conmon", runtime, shop.exit_dir).create(request)
+    shop.monitors.append(created.monitor_pid)
+    return Container(shop, runtime, bundle, created)
 
 
 async def everything(stdio: Any) -> dict[int, bytes]:

@@ -1,4 +1,8 @@
-"""Files and directories watched from the loop: one inotify instance per loop, however many look."""
+"""Files and directories watched from the loop: one inotify instance per loop, however many look.
+
+It stays open as long as its loop lives: the kernel lets close(2) of an instance that had watches wait for a grace period
+(5 to 20 ms measured), while removing a single watch costs microseconds.
+"""
 
 from __future__ import annotations
 
@@ -39,34 +43,20 @@ def changes(path: str, event: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         hub.remove(number, event)
-        if not hub.watched:
-            _hubs.pop(loop, None)
-            hub.close()
 
 
 class _Hub:
-    """The instance of one loop; gone when nobody watches."""
+    """The instance of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._inotify = inotify.Inotify()
         self._events: dict[int, set[asyncio.Event]] = {}
         loop.add_reader(self._inotify.fileno(), self._read)
-
-    @property
-    def watched(self) -> bool:
-        """Whether anybody watches anything."""
-        return bool(self._events)
+        weakref.finalize(loop, self._inotify.close)  # and nothing here refers to the loop, so that it can go
 
     def add(self, path: str, event: asyncio.Event) -> int:
         """Set `event` at each change; the watch's number."""
-        try:
-            number = self._inotify.add(path, _MASK)
-        except errors.KernelError:
-            if not self._events:
-                _hubs.pop(self._loop, None)
-                self.close()
-            raise
+        number = self._inotify.add(path, _MASK)
         self._events.setdefault(number, set()).add(event)
         return number
 
@@ -80,11 +70,6 @@ class _Hub:
             del self._events[number]
             with contextlib.suppress(errors.KernelError):
                 self._inotify.remove(number)
-
-    def close(self) -> None:
-        """End it."""
-        self._loop.remove_reader(self._inotify.fileno())
-        self._inotify.close()
 
     def _read(self) -> None:
         for happened in self._inotify.read():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 
 import pytest
@@ -59,31 +61,53 @@ def test_a_file_that_is_replaced_rings(tmp_path):
     run(story())
 
 
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def watches() -> int:
+    """How many watches our process has, by its descriptors' own words."""
+    found = 0
+    for fd in os.listdir("/proc/self/fdinfo"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/fdinfo/{fd}") as file:
+            found += sum(line.startswith("inotify") for line in file)
+    return found
+
+
 def test_what_is_not_there_cannot_be_watched_and_nothing_is_left(tmp_path):
     async def story():
-        before = len(os.listdir("/proc/self/fd"))
+        with watch.changes(str(tmp_path), asyncio.Event()):
+            before = descriptors(), watches()
         for _ in range(3):
             with pytest.raises(errors.KernelError), watch.changes(str(tmp_path / "none"), asyncio.Event()):
                 pass
-        with watch.changes(str(tmp_path), asyncio.Event()):
-            assert len(os.listdir("/proc/self/fd")) == before + 1
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert (descriptors(), watches()) == (before[0], before[1] - 1)
 
     run(story())
 
 
-def test_a_hundred_watchers_need_one_instance(tmp_path):
+def test_a_hundred_watchers_need_one_instance_and_leave_no_watch(tmp_path):
     async def story():
-        before = len(os.listdir("/proc/self/fd"))
-        with watch.changes(str(tmp_path), asyncio.Event()):
-            made = []
-            for n in range(200):
+        with watch.changes(str(tmp_path), asyncio.Event()), contextlib.ExitStack() as stack:
+            before = descriptors(), watches()
+            for n in range(100):
                 (tmp_path / str(n)).write_text("")
-                made.append(watch.changes(str(tmp_path / str(n)), asyncio.Event()))
-            for one in made:
-                one.__enter__()
-            assert len(os.listdir("/proc/self/fd")) == before + 1
-            for one in made:
-                one.__exit__(None, None, None)
+                stack.enter_context(watch.changes(str(tmp_path / str(n)), asyncio.Event()))
+            assert (descriptors(), watches()) == (before[0], before[1] + 100)
+            stack.close()
+            assert watches() == before[1]
 
     run(story())
+
+
+def test_an_instance_ends_with_its_loop(tmp_path):
+    async def story():
+        with watch.changes(str(tmp_path), asyncio.Event()):
+            pass
+
+    gc.collect()
+    before = descriptors()
+    for _ in range(3):
+        asyncio.run(story())
+    gc.collect()
+    assert descriptors() == before
