@@ -118,7 +118,9 @@ class Layers:
                 erase.erase(path)
             else:
                 os.unlink(path)
-        known = {os.path.basename(self._paths.skeleton)} | {digest.hex_of(layer.chain_id) for layer in self._database.layers()}
+        known = {os.path.basename(self._paths.skeleton)} | {
+            digest.hex_of(layer.chain_id) for layer in self._database.layers()
+        }
         for name in os.listdir(self._paths.layers):
             if name not in known:
                 erase.erase(f"{self._paths.layers}/{name}")
