@@ -157,10 +157,11 @@ def workshop() -> Iterator[Workshop]:
             yield shop
         finally:
             for bundle in shop.made:
-                for program in ("crun", "runc"):
-                    if shutil.which(program) and os.path.isdir(f"{shop.state_root}/{bundle.id}"):
-                        command = [program, f"--root={shop.state_root}", "delete", "--force", bundle.id]
-                        subprocess.run(command, capture_output=True, check=False)
+                state = f"{shop.state_root}/{bundle.id}"
+                if os.path.isdir(state):  # crun would take away runc's state, and leave its processes
+                    program = "runc" if os.path.exists(f"{state}/state.json") else "crun"
+                    command = [program, f"--root={shop.state_root}", "delete", "--force", bundle.id]
+                    subprocess.run(command, capture_output=True, check=False)
             for pid in shop.monitors:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
