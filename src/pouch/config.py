@@ -31,6 +31,9 @@ class Configuration:
     pid_file: str = ""
     log_level: str = "info"
     log_format: str = "text"
+    doctor: bool = False
+    """Examine the host, print the findings as JSON, and run no daemon."""
+    fix: bool = False
 
     def sockets(self) -> tuple[str, ...]:
         """Paths of the sockets to listen on."""
@@ -189,7 +192,9 @@ def load(argv: Sequence[str]) -> Configuration | None:
     if options.validate:
         print("configuration OK")  # noqa: T201 - as dockerd says it
         return None
-    return found
+    if options.fix and not options.doctor:
+        raise errors.InvalidInput("--fix goes with --doctor")
+    return dataclasses.replace(found, doctor=options.doctor, fix=options.fix)
 
 
 def build(document: dict[str, object], flags: dict[str, object], path: str) -> Configuration:
@@ -255,6 +260,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", "-v", action="version", version=f"pouchd version {__version__}")
     parser.add_argument("--config", metavar="FILE", help=f"configuration file (default {DEFAULT_FILE}, if it exists)")
     parser.add_argument("--validate", action="store_true", help="check the configuration and exit")
+    parser.add_argument("--doctor", action="store_true", help="check this host, print what was found (JSON), and exit")
+    parser.add_argument("--fix", action="store_true", help="with --doctor: mend what can be mended without harm")
     for key in KEYS:
         names = [f"--{key.name}", *(("-H", "--host") if key.name == "listen" else ())]
         action = "append" if key.many else "store"

@@ -30,6 +30,7 @@ def summary(view: views.ContainerView, now: float) -> Document:
         "Rich": config.rich is not None,
         "RichMode": config.rich.mode.value if config.rich else "",
         "Boot": state.boot.value,
+        "Init": state.init,
     }
 
 

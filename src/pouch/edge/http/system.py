@@ -56,14 +56,15 @@ class System:
 
     async def look(self, request: Request) -> Answer:
         """What `doctor` finds; changes nothing."""
-        return message.reply(_findings(await self._system.doctor(False)))
+        return message.reply(documents(await self._system.doctor(False)))
 
     async def doctor(self, request: Request) -> Answer:
         """The same, and with `fix=1` repairs what can be."""
-        return message.reply(_findings(await self._system.doctor(request.flag("fix"))))
+        return message.reply(documents(await self._system.doctor(request.flag("fix"))))
 
 
-def _findings(findings: Sequence[engine.Finding]) -> list[dict[str, object]]:
+def documents(findings: Sequence[engine.Finding]) -> list[dict[str, object]]:
+    """`GET /doctor`: one object per finding."""
     return [
         {
             "Name": finding.name,
