@@ -11,9 +11,16 @@ import os
 import socket
 from collections.abc import Callable
 
+from pouch.spec import container
+
 LONGEST = 4096
-STATES = ("running", "degraded")
-"""What `systemctl is-system-running` may print that says the boot is over; anything else is not believed."""
+STATES = {
+    "running": container.Boot.RUNNING,
+    "degraded": container.Boot.DEGRADED,
+    "maintenance": container.Boot.DEGRADED,
+    "stopping": container.Boot.STOPPING,
+}
+"""What `systemctl is-system-running` prints when the boot is over; anything else is not over, or not believed."""
 
 
 class NotifySocket:

@@ -7,10 +7,10 @@ import logging
 from dataclasses import dataclass, field
 
 from pouch.engine import equipment as tools
-from pouch.engine import lifecycle, shelf, views
+from pouch.engine import groups, lifecycle, shelf, views
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs
-from pouch.kernel import cgroup, inroot
+from pouch.kernel import inroot
 from pouch.rich import user
 from pouch.runtime import execs as runtime_execs
 from pouch.spec import container, errors, ids
@@ -94,7 +94,7 @@ class Execs:
                 stderr=one.config.attach_stderr and not detach,
                 detach=detach,
                 size=size,
-                cgroup=await self._equipment.pools.fs(_init_group, run),
+                cgroup=await self._equipment.pools.fs(groups.of_init, run),
             )
         except errors.StartFailed as error:
             one.exit_code = error.exit_code
@@ -174,16 +174,6 @@ class Execs:
                 f'chdir to cwd ("{path}") set in config.json failed: no such file or directory', exit_code=126
             )
         return path
-
-
-def _init_group(run: records.Run) -> str:
-    """Where below the container's cgroup its init sits: on v2 a process may not join a group that has become a tree (EBUSY)."""
-    if cgroup.mode() is not cgroup.Mode.V2:
-        return ""
-    own = cgroup.path_of(run.cgroups_path)
-    place = cgroup.process_cgroup(run.pid)
-    _, found, below = place.partition(own)
-    return below.strip("/") if found else ""
 
 
 class _Streams:

@@ -14,9 +14,10 @@ import os
 import stat
 from collections.abc import Coroutine, Mapping
 
-from pouch.engine import boot, cleanup, clock, hooks, prepare, restart, shelf, signals, tail, views
+from pouch.engine import boot, cleanup, clock, groups, hooks, prepare, restart, shelf, signals, tail, views
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
+from pouch.engine.specbuild import build, capabilities
 from pouch.kernel import cgroup, process
 from pouch.network import bridge
 from pouch.rich import exit as rich_exit
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _HANGUP, _INTERRUPT = 128 + 1, 128 + 2
 """How PID 1 of a pid namespace dies by reboot(2): SIGHUP for a restart, SIGINT for halt and power-off (pid_namespaces(7))."""
 _STATE_SECONDS = 120.0
+_ASK_AGAIN_SECONDS = 0.2
 
 
 class Lifecycle:
@@ -258,21 +260,34 @@ class Lifecycle:
         run = one.record.run
         if run is None:
             return
-        found = container.Boot.RUNNING
-        if run.state_command:
-            text = await self._state_of_services(one, run)
-            found = container.Boot(text) if text in boot.STATES else container.Boot.RUNNING
+        found = await self._state_of_services(one, run) if run.state_command else container.Boot.RUNNING
         if one.running and one.record.run is run:
             await self._shelf.save(one, one.record.with_state(boot=found))
             self._publish(one.record, f"boot: {found.value}")
 
-    async def _state_of_services(self, one: shelf.Container, run: records.Run) -> str:
-        document = {"args": list(run.state_command), "env": [], "cwd": "/", "user": {"uid": 0, "gid": 0}}
-        with contextlib.suppress(errors.PouchError, TimeoutError):
-            async with asyncio.timeout(_STATE_SECONDS):
-                runtime = self._equipment.runtime(run.runtime)
-                return (await execs.output(runtime, one.id, document, limit=256)).decode(errors="replace").strip()
-        return ""
+    async def _state_of_services(self, one: shelf.Container, run: records.Run) -> container.Boot:
+        """Ask the init until it has come to an end with its start: the last jobs may still be in its queue when it says READY."""
+        document = {
+            "args": list(run.state_command),
+            "env": [build.PATH],
+            "cwd": "/",
+            "user": {"uid": 0, "gid": 0},
+            "capabilities": capabilities.document(frozenset(), uid=0),
+        }
+        runtime, clock_ = self._equipment.runtime(run.runtime), self._equipment.clock
+        deadline = clock_.monotonic() + _STATE_SECONDS
+        while clock_.monotonic() < deadline:
+            try:
+                group = await self._equipment.pools.fs(groups.of_init, run)
+                said = await execs.output(runtime, one.id, document, limit=256, cgroup=group)
+            except errors.PouchError as error:
+                log.warning("container %s: %s: %s", one.id[:12], " ".join(run.state_command), error)
+                break
+            found = boot.STATES.get(said.decode(errors="replace").strip())
+            if found is not None:
+                return found
+            await clock_.sleep(_ASK_AGAIN_SECONDS)
+        return container.Boot.RUNNING
 
     # -- end ----------------------------------------------------------------------------------------------------------
 

@@ -108,9 +108,11 @@ async def spawn(
         return started
 
 
-async def output(runtime: oci.Runtime, container_id: str, process: Mapping[str, Any], *, limit: int = 1 << 20) -> bytes:
+async def output(
+    runtime: oci.Runtime, container_id: str, process: Mapping[str, Any], *, limit: int = 1 << 20, cgroup: str = ""
+) -> bytes:
     """What a short command prints on stdout, `limit` bytes of it. When the caller is cancelled, the command is killed."""
-    started = await spawn(runtime, container_id, process, stderr=False)
+    started = await spawn(runtime, container_id, process, stderr=False, cgroup=cgroup)
     assert started.stdio is not None
     kept = bytearray()
     try:
