@@ -11,7 +11,7 @@ import signal
 import pytest
 from support import bundles, running
 
-from pouch.kernel import process
+from pouch.kernel import cgroup, process
 from pouch.runtime import exits, failure, monitor, oci
 from pouch.spec import errors
 
@@ -228,16 +228,19 @@ def test_paused_containers_stand_still_until_resumed(shop, runtime):
     run(story())
 
 
-def test_a_cancelled_create_leaves_neither_monitor_nor_container(shop, runtime):
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 3, 4, 5])
+def test_a_cancelled_create_leaves_neither_monitor_nor_container_nor_cgroup(shop, runtime, milliseconds):
     async def story():
         bundle = shop.bundle(["sleep", "1000"])
         creating = asyncio.create_task(create(shop, runtime, bundle))
-        await asyncio.sleep(0.004)
+        await asyncio.sleep(milliseconds / 1000)
         creating.cancel()
         with pytest.raises(asyncio.CancelledError):
             await creating
         assert await runtime.state(bundle.id) is None
         assert children() == []
+        assert cgroup.container_directories(f"/pouch-test/{bundle.id}") == []
+        assert os.listdir(shop.exit_dir) == []
 
     run(story())
 

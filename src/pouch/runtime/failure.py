@@ -40,7 +40,12 @@ def sentence(text: str) -> str:
             line = str(json.loads(logrus["text"]))
         except ValueError:
             line = logrus["text"].strip('"')
-    return _RUNC_PREFIX.sub("", line)
+    return _printable(_RUNC_PREFIX.sub("", line))
+
+
+def _printable(text: str) -> str:
+    """Names in it come from images: none of them may drive a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def start_failed(runtime: str, text: str, program: str) -> errors.StartFailed:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 from dataclasses import dataclass
 
 from pouch.kernel import process
@@ -18,6 +19,7 @@ from pouch.runtime import child, exits, failure, oci
 from pouch.spec import errors
 
 _ANSWER_LIMIT = 65536
+_FINISH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,25 +118,35 @@ class Monitor:
         start_time = process.start_time(monitor.pid)
         try:
             line = await answer.line()
-            document = json.loads(line) if line else {}
-            pid = int(document.get("data", -1))
-        except ValueError:
-            document, pid = {"message": f"the monitor answered {line[:200]!r}"}, -1
         except asyncio.CancelledError:
-            await self._undo(request, monitor)
+            # A runtime that is killed half-way leaves cgroups behind: let it finish, then undo what it did.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FINISH_SECONDS):
+                    await answer.line()
+            await asyncio.shield(asyncio.ensure_future(self._undo(request, monitor)))
             raise
+        pid, text = _understood(line)
         if pid > 0:
             return Created(monitor_pid=monitor.pid, monitor_start_time=start_time, pid=pid)
         await self._undo(request, monitor)
-        text = str(document.get("message", "")) or complaint.finish().decode(errors="replace")
+        text = text or complaint.finish().decode(errors="replace")
         raise failure.start_failed(self.runtime.name, text, _program_of(request.bundle))
 
     async def _undo(self, request: MonitorRequest, monitor: child.Child) -> None:
-        monitor.send_signal(9)  # the runtime below it dies with it (PR_SET_PDEATHSIG)
-        await monitor.wait()
         with contextlib.suppress(errors.PouchError):
             await self.runtime.delete(request.id, force=True)
+        monitor.send_signal(signal.SIGKILL)  # a runtime below it dies with it (PR_SET_PDEATHSIG)
+        await monitor.wait()
         exits.forget(self.exit_dir, request.id)
+
+
+def _understood(line: bytes) -> tuple[int, str]:
+    """The pid (-1 for a failure) and the message of the monitor's answer."""
+    try:
+        document = json.loads(line.decode(errors="replace"), strict=False) if line else {}
+        return int(document.get("data", -1)), str(document.get("message", ""))
+    except (ValueError, TypeError, AttributeError):
+        return -1, f"the monitor answered {line[:200]!r}"
 
 
 def _program_of(bundle: str) -> str:

@@ -56,7 +56,8 @@ def test_a_program_that_may_not_be_executed_is_126(text, name):
         ),
         ("", "it said nothing"),
         ("\n \n", "it said nothing"),
-        ("\ufffd\x00odd", "\ufffd\x00odd"),
+        ("\ufffd\x00odd", "\ufffd\\x00odd"),
+        ("bad `\x1b]0;title\x07\u202e`", "bad `\\x1b]0;title\\x07\\u202e`"),
     ],
 )
 def test_anything_else_is_125_with_the_runtimes_own_line(text, said):
