@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 HEAD_LIMIT = 64 << 10
 """Bytes of a request's line and headers."""
 _PIECE = 64 << 10
+_LOGGED_PATH = 200
 _UNREAD_LIMIT = 1 << 20
 _UNREAD_SECONDS = 1.0
 
@@ -84,7 +85,7 @@ class Connection:
 
     async def _answer(self, request: message.Request) -> message.Answer:
         """Find and run the handler; whatever it raises becomes a reply."""
-        doing = f"{request.method} {request.path}"
+        doing = f"{request.method} {request.path[:_LOGGED_PATH]}"
         try:
             request.version, request.path = router.negotiate(request.path)
             route, request.name = self._routes.find(request.method, request.path)

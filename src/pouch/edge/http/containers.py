@@ -18,6 +18,8 @@ from pouch.spec import errors
 
 _CONDITIONS = ("not-running", "next-exit", "removed")
 _ARM_SECONDS = 0.05
+_LONGEST_TAIL = 18
+_LARGEST_SIDE = 0xFFFF
 
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
@@ -177,6 +179,7 @@ class Containers:
             since=times.nanoseconds("since", request.text("since")),
             until=times.nanoseconds("until", request.text("until")),
             tail=_tail(request.text("tail", "all")),
+            merge=not request.flag("timestamps"),
         )
         if not (query.stdout or query.stderr):
             raise errors.InvalidInput("Bad parameters: you must choose at least one stream")
@@ -197,7 +200,7 @@ class Containers:
         prelude: AsyncIterator[bytes] | None = None
         try:
             if request.flag("logs"):
-                query = views.LogQuery(stdout=stdout, stderr=stderr)
+                query = views.LogQuery(stdout=stdout, stderr=stderr, merge=True)
                 records = await self._containers.logs(view.id, query)
                 prelude = streams.log_pieces(records, tty=config.tty, timestamps=False)
         except BaseException:
@@ -235,9 +238,19 @@ def _timeout(request: Request) -> int | None:
 
 
 def _tail(text: str) -> int:
-    return int(text) if text.isdecimal() else -1
+    """Docker takes whatever is no number for `all`; more lines than any log has is the same."""
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_TAIL else -1
 
 
 def size(request: Request) -> tuple[int, int]:
-    """`h` and `w` of a query."""
-    return request.number("h", 0), request.number("w", 0)
+    """`h` and `w` of a query. Raises InvalidInput."""
+    return checked_size(request.number("h", 0), request.number("w", 0))
+
+
+def checked_size(height: int, width: int) -> tuple[int, int]:
+    """A terminal's size as the kernel can hold it (`struct winsize`, ioctl_tty(2)). Raises InvalidInput."""
+    if not (0 <= height <= _LARGEST_SIDE and 0 <= width <= _LARGEST_SIDE):
+        raise errors.InvalidInput(
+            f"invalid terminal size {height}x{width}", hint=f"rows and columns from 0 to {_LARGEST_SIDE}"
+        )
+    return height, width

@@ -35,10 +35,10 @@ class Execs:
     async def start(self, request: Request) -> Answer:
         """Run it; its streams on this connection."""
         document = decode.decode(await request.read(), process.ExecStart)
-        console = (document.ConsoleSize[0], document.ConsoleSize[1]) if len(document.ConsoleSize) == 2 else None
+        console = containers.checked_size(*document.ConsoleSize) if len(document.ConsoleSize) == 2 else None
         config = (await self._execs.get(request.name)).config
         stdio = await self._execs.start(request.name, document.Detach, console)
-        if stdio is None or document.Detach:
+        if stdio is None:
             return Reply(200)
         return Hijack(
             stdio=stdio,

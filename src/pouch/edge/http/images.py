@@ -78,7 +78,7 @@ class Images:
         name = request.text("fromImage") or request.text("fromSrc")
         raise errors.Unsupported(
             f"{name}: this version does not pull from registries",
-            hint="load an archive (`docker save X | pouch load`) or make one (`pouch bootstrap debian:bookworm`)",
+            hint="load an archive (`docker save X | pouch load`) or make one (`pouch image bootstrap debian:bookworm`)",
         )
 
 

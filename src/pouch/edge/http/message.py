@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib import parse
@@ -140,8 +140,25 @@ class Route:
 
 
 def encode(value: object) -> bytes:
-    """JSON with a newline, as Docker ends each document."""
-    return _encoder.encode(value) + b"\n"
+    """JSON with a newline, as Docker ends each document.
+
+    A text may hold bytes that are no UTF-8 (`surrogateescape`: a process's command line is whatever it set it to); they
+    become U+FFFD, as with Docker.
+    """
+    try:
+        return _encoder.encode(value) + b"\n"
+    except UnicodeEncodeError:
+        return _encoder.encode(_printable(value)) + b"\n"
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable(item) for item in value]
+    return value
 
 
 def reply(value: object, status: int = 200) -> Reply:

@@ -11,6 +11,7 @@ from pouch.spec import errors
 MINIMUM = (1, 24)
 MAXIMUM = (1, 43)
 API_VERSION = "1.43"
+_LONGEST_VERSION = 12
 
 
 def negotiate(path: str) -> tuple[tuple[int, int], str]:
@@ -21,8 +22,10 @@ def negotiate(path: str) -> tuple[tuple[int, int], str]:
     major, dot, minor = asked.partition(".")
     if not (slash and dot and major.isdecimal() and minor.isdecimal()):
         return MAXIMUM, path
-    version = int(major), int(minor)
-    if version > MAXIMUM:
+    too_long = len(asked) > _LONGEST_VERSION
+    version = MAXIMUM if too_long else (int(major), int(minor))
+    if version > MAXIMUM or too_long:
+        asked = asked[:_LONGEST_VERSION]
         raise errors.InvalidInput(f"client version {asked} is too new. Maximum supported API version is {API_VERSION}")
     if version < MINIMUM:
         raise errors.InvalidInput(
@@ -40,10 +43,8 @@ class Router:
         self._named: dict[tuple[str, str], dict[str, message.Route]] = {}
         for route in routes:
             first, opening, rest = route.template.partition("/{name}")
-            if opening:
-                methods = self._named.setdefault((first, rest.removeprefix("/")), {})
-            else:
-                methods = self._fixed.setdefault(route.template, {})
+            named, fixed = (first, rest.removeprefix("/")), route.template
+            methods = self._named.setdefault(named, {}) if opening else self._fixed.setdefault(fixed, {})
             methods[route.method] = route
 
     def find(self, method: str, path: str) -> tuple[message.Route, str]:
@@ -52,7 +53,8 @@ class Router:
         for methods, name in self._candidates(path):
             if method in methods:
                 return methods[method], parse.unquote(name)
-            allowed.update(methods)
+            if "/" not in name:  # else the path may as well be one that does not exist
+                allowed.update(methods)
         if allowed:
             allow = ", ".join(sorted(allowed))
             raise message.HttpError(405, f"method {method} not allowed, only {allow}", (("Allow", allow),))
@@ -68,5 +70,5 @@ class Router:
         name, slash, last = rest.rpartition("/")
         if slash and name and (first, last) in self._named:
             yield self._named[first, last], name
-        if rest and (first, "") in self._named:
+        if rest and not rest.startswith("/") and (first, "") in self._named:
             yield self._named[first, ""], rest

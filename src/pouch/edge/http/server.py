@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -40,8 +41,12 @@ class Server:
 
     async def listen(self, sock: socket.socket) -> None:
         """Begin to accept. The socket is bound already, and its file is the caller's."""
-        start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
-        self._listener = await start(self._accept, sock=sock, backlog=_BACKLOG)
+        if sock.family != socket.AF_UNIX:
+            self._listener = await asyncio.start_server(self._accept, sock=sock, backlog=_BACKLOG)
+            return
+        # From 3.13 on the loop would remove the socket's file, also one that systemd listens on.
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        self._listener = await asyncio.start_unix_server(self._accept, sock=sock, backlog=_BACKLOG, **options)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

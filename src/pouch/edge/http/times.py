@@ -12,6 +12,8 @@ ZERO = "0001-01-01T00:00:00Z"
 """Docker's "never"."""
 
 _NANO = 10**9
+_LONGEST = 12
+"""Characters of whole seconds: enough for 30,000 years, and no number that Python refuses to read."""
 _STEPS = (
     (60, 1, "seconds"),
     (120, 0, "About a minute"),
@@ -35,7 +37,7 @@ def nanoseconds(key: str, text: str) -> int:
     if not text:
         return 0
     whole, dot, fraction = text.partition(".")
-    if whole.removeprefix("-").isdecimal() and (not dot or fraction.isdecimal()):
+    if len(whole) <= _LONGEST and whole.removeprefix("-").isdecimal() and (not dot or fraction.isdecimal()):
         return int(whole) * _NANO + int(fraction[:9].ljust(9, "0") or 0)
     try:
         moment = datetime.fromisoformat(text)

@@ -1,0 +1,25 @@
+"""What all tests share: coroutine tests run on a loop of their own, with a deadline, and must not leave tasks behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run `async def test_...`; a plugin would do no more than this."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def within_deadline() -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await pyfuncitem.obj(**arguments)
+
+    asyncio.run(within_deadline())
+    return True
