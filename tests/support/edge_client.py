@@ -137,6 +137,11 @@ class Daemon:
         await client.leave()
         return answer
 
+    async def forgotten(self) -> None:
+        """Wait until the server has noticed that all clients left."""
+        while self.server._connections:
+            await asyncio.sleep(0)
+
     async def leave(self) -> None:
         """Close all clients."""
         for client in self._clients:
