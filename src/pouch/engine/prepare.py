@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import shlex
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from pouch.network import files as network_files
 from pouch.rich import inits, user, write
 from pouch.rich import plan as rich_plan
 from pouch.spec import container, errors
+
+_NOT_ON_DISK = ("/dev/", "/proc/", "/sys/", "/run/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,8 @@ class _Preparation:
         record = self._record
         self._equipment.snapshots.prepare(record.id)
         os.makedirs(self._bundle, mode=0o711, exist_ok=True)
-        plan = self._plan() if self._config.rich is not None else None
-        self._mount(seed=plan is not None)
+        plan, seeded = self._look()
+        self._mount(seed=seeded)
         identity = self._identity()
         if plan is None:
             self._check_program()
@@ -104,19 +107,39 @@ class _Preparation:
             self._record.id, self._record.layers, self._rootfs, userns_fd=self._userns_fd, seed=seed
         )
 
-    def _plan(self) -> rich_plan.Plan:
-        """Ask rich mode what to do: it looks at the tree as the container left it, without our own files in it."""
-        rich = self._config.rich
-        assert rich is not None
+    def _look(self) -> tuple[rich_plan.Plan | None, bool]:
+        """Look at the files as the container left them, before any of ours is among them; what rich mode plans, and whether there is a seed.
+
+        The seed layer holds what must be there and is no change of the container's: rich mode's files, mount points, the working directory.
+        """
+        rich, mounts = self._config.rich, self._config.host.mounts
+        if rich is None and not mounts:
+            return None, False
         snapshots, view = self._equipment.snapshots, self._paths.view(self._record.id)
         snapshots.clear_seed(self._record.id)
         snapshots.view(self._record.id, self._record.layers)
         try:
-            plan = inits.plan(rich.mode, self._request(rich, view))
+            plan = inits.plan(rich.mode, self._request(rich, view)) if rich is not None else None
+            files = [*self._mount_points(view), *self._missing_directory(view), *(plan.seed_files if plan else ())]
+            write.write(files, self._paths.seed(self._record.id), like=view)
         finally:
             snapshots.unview(self._record.id)
-        write.write(plan.seed_files, self._paths.seed(self._record.id), uid_base=0)
-        return plan
+        return plan, bool(files)
+
+    def _mount_points(self, view: str) -> Iterator[rich_plan.File]:
+        """The runtime would make missing ones in the container's own files, where `diff` and `commit` see them."""
+        for asked in self._config.host.mounts:
+            if asked.target.startswith(_NOT_ON_DISK) or inroot.exists(view, asked.target):
+                continue
+            is_file = asked.kind == "bind" and not os.path.isdir(asked.source)
+            yield rich_plan.File(
+                path=_resolved(view, asked.target), directory=not is_file, mode=0o644 if is_file else 0o755
+            )
+
+    def _missing_directory(self, view: str) -> Iterator[rich_plan.File]:
+        path = self._record.working_dir
+        if not path.startswith(_NOT_ON_DISK) and not inroot.exists(view, path):
+            yield rich_plan.File(path=_resolved(view, path), directory=True, mode=0o755)
 
     def _request(self, rich: container.RichConfig, rootfs: str) -> rich_plan.Request:
         record, config = self._record, self._config
@@ -327,6 +350,15 @@ class _Preparation:
     def _write_spec(self, spec: inputs.Document) -> None:
         with open(f"{self._bundle}/config.json", "w", encoding="utf-8") as file:
             json.dump(spec, file)
+
+
+def _resolved(view: str, path: str) -> str:
+    """A path that is not there, with the links in what there is of it followed."""
+    rest: list[str] = []
+    while not inroot.exists(view, path):
+        path, _, name = path.rpartition("/")
+        rest.insert(0, name)
+    return posixpath.join(inroot.resolve(view, path or "/"), *rest)
 
 
 def split_words(text: str) -> tuple[str, ...]:
