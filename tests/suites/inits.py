@@ -22,6 +22,8 @@ from pouch.rich import categories
 from pouch.rich import exit as exits
 from pouch.spec import container
 
+SSH_KEY = "umask 077; mkdir -p /root/.ssh; ssh-keygen -q -N '' -t ed25519 -f /root/.ssh/key; cp /root/.ssh/key.pub /root/.ssh/authorized_keys"
+SSH_OPTIONS = ("-i", "/root/.ssh/key", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes")
 STRANGE = [
     b"",
     b" ",
@@ -257,18 +259,18 @@ class Conformance:
             assert b"Permission denied" in machine.err
 
     def test_a_terminal_is_the_apps_own(self, userns: bool) -> None:
-        script = (
-            "trap 'echo interrupted; exit 5' INT; test -t 0 && test -t 1 && tty; echo up; while :; do sleep 0.05; done"
-        )
+        script = "trap 'echo interrupted; exit 5' INT; test -t 0 && test -t 1 && tty; echo it-is-up; while :; do sleep 0.05; done"
         with self.shell(script, userns=userns, tty=True, uid=1234, gid=5) as machine:
-            machine.until(lambda: b"up" in machine.out)
+            machine.until(lambda: b"it-is-up" in machine.out)
             os.write(machine.master, b"\x03")
             machine.wait()
             assert b"/dev/pts/0" in machine.out
             assert b"interrupted" in machine.out
             assert machine.app_exit().code == 5
             lines = [line for line in machine.out.decode().splitlines() if line.strip("^C\r")]
-            assert lines in (["/dev/pts/0", "up", "interrupted"], ["/dev/pts/0", "up", "^Cinterrupted"]), lines
+            assert lines in (["/dev/pts/0", "it-is-up", "interrupted"], ["/dev/pts/0", "it-is-up", "^Cinterrupted"]), (
+                lines
+            )
 
     # -- its end
 
@@ -324,8 +326,6 @@ class Conformance:
             assert not [each for each in machine.processes() if each[1] == "Z"]
 
     def test_the_death_of_the_stdio_holder_does_not_matter(self, userns: bool) -> None:
-        with self.shell("read line; echo $line; exit 6", userns=userns, stdin=None) as machine:
-            del machine  # ends by itself: stdin is empty
         with self.shell("echo up; sleep 0.5; echo more; exit 6", userns=userns) as machine:
             machine.until(lambda: b"up" in machine.out)
             for pid, _, name in machine.processes():
@@ -366,3 +366,25 @@ class Conformance:
             machine.until(lambda: os.path.exists(f"{machine.run_dir}/began") or machine.poll())
             assert machine.stop() < 5
             assert not machine.out
+
+
+class Logins:
+    """For images with cron and sshd: sessions and jobs have the container's environment, and nothing keeps them out."""
+
+    def test_the_environment_reaches_ssh_sessions(self, userns: bool) -> None:
+        env = ("GREETING=hello  there", "PERCENT=%d%%", "DOLLAR=$HOME")
+        with self.shell("exec sleep 1000", userns=userns, env=env) as machine:
+            machine.ready()
+            machine.run("sh", "-c", SSH_KEY)
+            for command in ("env", "bash -lc env"):
+                seen = machine.run("ssh", *SSH_OPTIONS, "root@127.0.0.1", command).stdout.splitlines()
+                assert set(env) <= set(seen), command
+
+    def test_the_environment_reaches_cron_jobs(self, userns: bool) -> None:
+        env = ("GREETING=hello  there", "PERCENT=%d%%", "DOLLAR=$HOME")
+        job = b"@reboot root env >/run/cron-env.new && mv /run/cron-env.new /run/cron-env\n"
+        with self.shell("exec sleep 1000", userns=userns, env=env, files={"/etc/cron.d/test": job}) as machine:
+            path = f"{machine.run_dir}/cron-env"
+            machine.until(lambda: os.path.exists(path) or machine.poll())
+            with open(path, encoding="utf-8") as file:
+                assert set(env) <= set(file.read().splitlines())

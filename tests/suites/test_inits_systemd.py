@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from suites import inits
 from support import rich
 
 from pouch.spec import container
 
+SANDBOXES = (
+    "DynamicUser=yes",
+    "ProtectSystem=strict",
+    "PrivateDevices=yes",
+    "PrivateUsers=yes",
+    "PrivateNetwork=yes",
+    "ProtectProc=invisible",
+    "ProtectKernelTunables=yes",
+    "LoadCredential=x:/etc/passwd",
+    "BindPaths=/tmp:/mnt",
+    "TemporaryFileSystem=/mnt",
+    "CPUSchedulingPolicy=rr",
+    "SystemCallFilter=@system-service",
+)
+_RESULTS: dict[str, dict[str, str]] = {}
+
 pytestmark = pytest.mark.skipif(bool(rich.missing()), reason=rich.missing())
 
 
-class Systemd(inits.Conformance):
+class Systemd(inits.Logins, inits.Conformance):
     """systemd mode."""
 
     init = "systemd"
@@ -26,6 +44,51 @@ class Systemd(inits.Conformance):
     def check_running(self, machine: rich.Machine) -> None:
         assert machine.run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout == ""
         assert machine.run("systemctl", "is-system-running", check=False).stdout == "running\n"
+
+    def test_the_environment_reaches_services(self, userns: bool) -> None:
+        unit = b"[Service]\nType=oneshot\nExecStart=/bin/sh -c 'cat /proc/self/environ >/run/seen'\n"
+        env = ("A=1  2", 'B="%n" %%', "C=\\n\\", "D=$HOME ${X}", "E=line\nbreak", "F=#;'", "PATH=/opt/x:/usr/bin")
+        files = {"/etc/systemd/system/seen.service": unit}
+        with self.shell("exec sleep 1000", userns=userns, env=env, files=files) as machine:
+            machine.ready()
+            machine.run("systemctl", "start", "seen.service")
+            with open(f"{machine.run_dir}/seen", encoding="utf-8") as file:
+                seen = file.read().split("\0")
+            assert set(env[:-1]) <= set(seen)
+            assert "PATH=/opt/x:/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin" in seen
+
+    def test_a_line_of_the_app_reaches_syslog(self, userns: bool) -> None:
+        with self.shell("logger -t app said-it; exec sleep 1000", userns=userns) as machine:
+            log = f"{machine.upper}/var/log/syslog"
+
+            def written() -> bool:
+                with contextlib.suppress(FileNotFoundError), open(log, encoding="utf-8") as file:
+                    return " app: said-it" in file.read()
+                return False
+
+            machine.until(lambda: written() or machine.poll())
+
+    @pytest.mark.parametrize("setting", SANDBOXES)
+    def test_sandboxed_services_start_in_a_user_namespace(self, setting: str) -> None:
+        """One boot for each would take minutes: all units are made at once in the first, so the parameter names what failed."""
+        assert self.sandboxes()[setting] == ""
+
+    def sandboxes(self) -> dict[str, str]:
+        """What became of a unit with each setting: its log where it failed."""
+        found = _RESULTS.get(self.suite)
+        if found is None:
+            files = {
+                f"/etc/systemd/system/s{index}.service": f"[Service]\nType=oneshot\nExecStart=/bin/true\n{setting}\n".encode()
+                for index, setting in enumerate(SANDBOXES)
+            }
+            found = _RESULTS[self.suite] = {}
+            with self.shell("exec sleep 1000", userns=True, files=files) as machine:
+                machine.ready()
+                for index, setting in enumerate(SANDBOXES):
+                    done = machine.run("systemctl", "start", f"s{index}.service", check=False)
+                    log = ["journalctl", "--no-pager", "-o", "cat", "-u", f"s{index}.service"]
+                    found[setting] = "" if done.returncode == 0 else machine.run(*log).stdout
+        return found
 
 
 class TestBookworm(Systemd):

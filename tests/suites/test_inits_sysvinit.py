@@ -11,7 +11,7 @@ from pouch.spec import container
 pytestmark = pytest.mark.skipif(bool(rich.missing()), reason=rich.missing())
 
 
-class TestSysvinit(inits.Conformance):
+class TestSysvinit(inits.Logins, inits.Conformance):
     """sbin-init mode with sysvinit."""
 
     init = "sysvinit"

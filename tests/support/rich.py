@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from pouch.kernel import cgroup, mount, namespace, process
@@ -133,6 +133,7 @@ class Machine:
         init_script: Sequence[str] = (),
         hostname: str = "machine",
         home: str = "",
+        files: Mapping[str, bytes] | None = None,
         **app: Any,
     ) -> None:
         self.id = f"pouch-test-{uuid.uuid4().hex[:12]}"
@@ -144,6 +145,7 @@ class Machine:
         self.env = (f"PATH={DEFAULT_PATH}", *env)
         self.init_script, self.hostname, self._stdin = tuple(init_script), hostname, stdin
         self.app = self._app(argv, app) if argv else None
+        self.files = files or {}
         self.pid = 0
         self.code: int | None = None
         self.out, self.err = bytearray(), bytearray()
@@ -186,6 +188,8 @@ class Machine:
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
         for name in ("rw/upper", "rw/work", "seed", "rootfs", "run", "lower/0", "lower/1", "rwmount"):
             os.makedirs(f"{self.home}/{name}", exist_ok=True)
+        for path, content in self.files.items():
+            write.write([plans.File(path=path, content=content)], self.upper, like=self.image)
         self.plan = self._plan()
         write.clear(f"{self.home}/seed")
         write.write(self.plan.seed_files, f"{self.home}/seed", like=self.image)
@@ -313,6 +317,7 @@ class Machine:
         readonly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         linux: dict[str, Any] = {
             "cgroupsPath": f"/pouch-test/{self.id}",
+            "sysctl": dict(self.plan.sysctl),
             "namespaces": [{"type": kind} for kind in namespaces],
             "maskedPaths": masked if self.plan.masked_paths is None else list(self.plan.masked_paths),
             "readonlyPaths": readonly if self.plan.readonly_paths is None else list(self.plan.readonly_paths),

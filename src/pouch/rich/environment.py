@@ -77,8 +77,8 @@ def strip(text: str) -> str:
     return _BLOCK.sub("", text)
 
 
-def systemd_defaults(variables: dict[str, str]) -> tuple[bytes, tuple[str, ...]]:
-    """A drop-in for systemd's system.conf, and the names that systemd refuses (values that are no UTF-8 or have control characters)."""
+def systemd_defaults(variables: dict[str, str]) -> tuple[list[str], tuple[str, ...]]:
+    """Lines for the section [Manager] of systemd's system.conf, and the names that it refuses: no UTF-8, or control characters."""
     lines = ["[Manager]"]
     skipped: list[str] = []
     for name, value in variables.items():
@@ -89,7 +89,7 @@ def systemd_defaults(variables: dict[str, str]) -> tuple[bytes, tuple[str, ...]]
             skipped.append(name)
         else:
             lines.append(f'DefaultEnvironment="{name}={systemd_escape(text)}"')
-    return _encode("\n".join(lines) + "\n"), tuple(skipped)
+    return lines, tuple(skipped)
 
 
 def systemd_escape(text: str) -> str:

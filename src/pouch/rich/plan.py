@@ -151,6 +151,8 @@ class Plan:
     """Besides the engine's own (proc, dev, sys, the bind of /run) and cgroup; in this order, after /run."""
     capabilities_add: tuple[str, ...] = ()
     """For the container, besides Docker's default set; the client's cap_drop wins. The app's own set is in its spec."""
+    sysctl: tuple[tuple[str, str], ...] = ()
+    """For linux.sysctl of the OCI spec, where the container has a network namespace of its own; the client's win."""
     masked_paths: tuple[str, ...] | None = None
     """None: Docker's."""
     readonly_paths: tuple[str, ...] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from pouch.rich import plan, records, seeds
+from pouch.rich import plan, records, seeds, sysusers
 from pouch.spec import container
 
 SUCCESS_ACTION = 236
@@ -13,6 +13,8 @@ SUCCESS_ACTION = 236
 _TYPE_EXEC = 240
 _OOM_POLICY = 243
 _RESTART_STEPS = 254
+_TYPE_DROP_IN = 244
+"""Since when `service.d` is read for every service."""
 _CONTROL = 236
 """Since when there is system.control, which wins over /etc."""
 
@@ -67,8 +69,11 @@ def masks(request: plan.Request, version: int, *, fresh_tmp: bool) -> tuple[plan
     terminal = request.tty and request.app is None
     patterns = MASKED if terminal else MASKED + GETTYS
     chosen = sorted(name for name in present if any(fnmatch.fnmatchcase(name, each) for each in patterns))
+    # An empty /var/log/journal is how packages leave it: the journal stays in /run, and out of the container's changes.
     if not seeds.names(request.rootfs, "/var/log/journal") and "systemd-journal-flush.service" in present:
         chosen.append("systemd-journal-flush.service")
+    if "systemd-sysusers.service" in present and not sysusers.needed(request.rootfs):
+        chosen.append("systemd-sysusers.service")
     if not fresh_tmp and "tmp.mount" in present:
         chosen.append("tmp.mount")
     files = [
@@ -107,6 +112,21 @@ def _has_lines(table: bytes) -> bool:
     return any(line.strip() and not line.lstrip().startswith(b"#") for line in table.splitlines())
 
 
+def tolerance(request: plan.Request, version: int) -> tuple[plan.File, ...]:
+    """A drop-in for every service: what cannot be had here is left out, where systemd itself would rather not start the unit.
+
+    Tried with 252 and 257: of all sandboxing only these fail. Realtime scheduling is never a container's; without a user namespace
+    nothing can be mounted, which the other settings that mount are lenient about.
+    """
+    if request.privileged or version < _TYPE_DROP_IN:
+        return ()
+    keys = ["CPUSchedulingPolicy", "IOSchedulingClass"]
+    if not request.userns:
+        keys += ["BindPaths", "BindReadOnlyPaths", "TemporaryFileSystem", "LogNamespace"]
+    content = _ini(Service=[(key, "") for key in keys])
+    return (plan.File(path="systemd/system/service.d/50-pouch.conf", content=content),)
+
+
 def wanted_by(rootfs: str) -> tuple[str, ...]:
     """The targets that pull the app in: multi-user.target, and what the image boots to instead, if it does."""
     default = seeds.link_name(rootfs, f"{_OWN_UNITS}/default.target")
@@ -132,7 +152,11 @@ def app(app: plan.App, version: int, *, supervised: bool) -> bytes:
         service.append(("OOMPolicy", "continue"))
     if not supervised:
         service.append(("ExecStopPost", f"{plan.LAUNCH} exited"))
-    unit: list[tuple[str, str]] = [("Description", f"The container's app ({_describe(app.argv)})")]
+    # sockets, not the services behind them: what the app sends waits there, and no slow service holds it up
+    unit: list[tuple[str, str]] = [
+        ("Description", f"The container's app ({_describe(app.argv)})"),
+        ("After", "syslog.socket dbus.socket"),
+    ]
     match app.on_exit:
         case container.AppExit.STOP if not supervised:
             unit += [("SuccessAction", "exit"), ("FailureAction", "exit")]

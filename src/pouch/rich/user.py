@@ -62,6 +62,12 @@ def resolve(rootfs: str, text: str, extra_groups: Sequence[str] = ()) -> User:
     return User(account.uid, gid, tuple(sorted(set(member_of))), account.home or "/", account.name)
 
 
+def known(rootfs: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """The names of all users, and of all groups with their listed members."""
+    groups = {each.name: frozenset(each.members) for each in _groups(rootfs)}
+    return frozenset(each.name for each in _accounts(rootfs)), groups
+
+
 def _account(rootfs: str, user: str) -> _Account:
     number = _number(user or "0")
     for each in _accounts(rootfs):

@@ -35,6 +35,8 @@ _HALT = 37
 """SIGRTMIN+3: systemd(1), "Signals": starts halt.target."""
 _HALT_NOW = 47
 """SIGRTMIN+13: halts at once."""
+_SYSCTL = (("net.unix.max_dgram_qlen", "512"),)
+"""As systemd sets it where it may write there: with the kernel's 10, syslog loses what is said before it runs."""
 USER_NAMESPACE_CAPABILITIES = tuple(
     f"CAP_{name.upper()}"
     for name in (
@@ -83,11 +85,12 @@ def plan(request: plans.Request, found: Found) -> plans.Plan:
             request,
             argv=[found.path],
             env=_environment(request),
-            silent=False,
+            silent=request.app is not None,
             halt_signal=_HALT if supervised else 0,
         ),
         plans.File(path="lock", directory=True, mode=0o1777),
-        plans.File(path="systemd/system.conf.d/50-pouch.conf", content=defaults, mode=0o600),
+        plans.File(path="systemd/system.conf.d/50-pouch.conf", content=_settings(request, defaults)),
+        *units.tolerance(request, found.version),
         *units.masks(request, found.version, fresh_tmp=any(each.destination == _TMP for each in mounts)),
     ]
     if request.app is not None:
@@ -105,6 +108,7 @@ def plan(request: plans.Request, found: Found) -> plans.Plan:
         seed_files=seed_files,
         mounts=mounts,
         capabilities_add=USER_NAMESPACE_CAPABILITIES if request.userns else ("CAP_SYS_BOOT",),
+        sysctl=_SYSCTL,
         readonly_paths=() if request.userns else None,
         stop=(plans.Step(_HALT, 0.9), plans.Step(_HALT_NOW, 0.1)),
         ready=plans.Ready.NOTIFY,
@@ -114,6 +118,12 @@ def plan(request: plans.Request, found: Found) -> plans.Plan:
         stdio_owner=(request.app.uid, request.app.gid) if request.app else (0, 0),
         warnings=warnings,
     )
+
+
+def _settings(request: plans.Request, defaults: list[str]) -> bytes:
+    """A drop-in for system.conf. The console is the app's where there is one: systemd keeps off it."""
+    quiet = ["ShowStatus=no"] if request.app is not None else []
+    return "\n".join(["[Manager]", *quiet, *defaults, ""]).encode()
 
 
 def _environment(request: plans.Request) -> tuple[str, ...]:

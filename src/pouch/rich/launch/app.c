@@ -13,7 +13,7 @@
 #define PR_CAP_AMBIENT_CLEAR_ALL 4
 #endif
 
-static pid_t find_holder(void) {
+pid_t find_holder(void) {
     char target[64], path[64], name[32] = "";
     ssize_t length = readlink(PLACE "stdout", target, sizeof target - 1);
     if (length <= 6)
@@ -30,10 +30,18 @@ static pid_t find_holder(void) {
     return got > 0 && strncmp(name, HOLDER_NAME "\n", sizeof HOLDER_NAME) == 0 ? pid : 0;
 }
 
+int borrow(pid_t holder, int fd) {
+    int pidfd = (int)syscall(SYS_pidfd_open, holder, 0U);
+    int taken = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0U) : -1;
+    if (pidfd >= 0)
+        close(pidfd);
+    return taken;
+}
+
 /* Take over one stream. The holder's own descriptor is best (files keep their position, sockets work); where ptrace
  * rules refuse it, open it anew. */
-static void take_stream(pid_t holder, int pidfd, int fd) {
-    int taken = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0U) : -1;
+static void take_stream(pid_t holder, int fd) {
+    int taken = borrow(holder, fd);
     if (taken < 0) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)holder, fd);
@@ -53,11 +61,9 @@ static void take_stdio(void) {
     pid_t holder = find_holder();
     if (holder == 0)
         return; /* what the init gave has to do; so it is in dumb-init mode, where it is the container's own */
-    int pidfd = (int)syscall(SYS_pidfd_open, holder, 0U);
     for (int fd = STDERR_FILENO; fd >= STDIN_FILENO; fd--)
-        take_stream(holder, pidfd, fd);
-    if (pidfd >= 0)
-        close(pidfd);
+        take_stream(holder, fd);
+    ioctl(STDIN_FILENO, TIOCNXCL); /* see keep_stdio */
     /* Limits are those the runtime gave the container's first process, whatever the init made of its own. */
     for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
         struct rlimit limit;

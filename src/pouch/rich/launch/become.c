@@ -4,13 +4,17 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+/* All 64 signals: the C library keeps some for itself, which an init or an app may use all the same. */
+void block_signals(bool block) {
+    uint64_t mask = block ? ~0ULL : 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+}
+
 void default_signals(void) {
     struct sigaction action = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++)
         sigaction(number, &action, NULL); /* fails for KILL, STOP and libc's own: they need no reset */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    block_signals(false);
 }
 
 void close_others(void) {

@@ -3,10 +3,14 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <time.h>
 
 int run_exited(void) {
+    int terminal = borrow(find_holder(), STDIN_FILENO);
+    if (terminal >= 0)
+        ioctl(terminal, TIOCEXCL); /* fails where it is none; what the shutdown has to say is not the app's output */
     const char *result = getenv("SERVICE_RESULT"), *code = getenv("EXIT_CODE"), *status = getenv("EXIT_STATUS");
     if (code == NULL || status == NULL)
         return 0; /* it never ran, or a systemd before 232, where `supervise` records */
@@ -14,9 +18,9 @@ int run_exited(void) {
     if (status[0] >= '0' && status[0] <= '9')
         figure = (int)strtol(status, NULL, 10);
     else if (strncmp(status, "RTMIN", 5) == 0)
-        figure = SIGRTMIN + (int)strtol(status + 5, NULL, 10);
+        figure = FIRST_REALTIME + (int)strtol(status + 5, NULL, 10);
     else if (strncmp(status, "RTMAX", 5) == 0)
-        figure = SIGRTMAX + (int)strtol(status + 5, NULL, 10);
+        figure = LAST_REALTIME + (int)strtol(status + 5, NULL, 10);
     else {
         static const struct {
             const char *name;

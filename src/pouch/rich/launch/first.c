@@ -14,11 +14,12 @@ static void hold(char **argv) {
     signal(SIGTTOU, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     setsid();
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); /* Yama, where it rules, lets `borrow` pass; the usual checks stay */
     for (;;)
         pause();
 }
 
-static void keep_stdio(char **argv) {
+static void keep_stdio(char **argv, bool exclusive) {
     static const char *const names[] = {"stdin", "stdout", "stderr"};
     prctl(PR_SET_NAME, HOLDER_NAME, 0, 0, 0); /* before the fork: the app may look for it before it has run at all */
     pid_t pid = fork();
@@ -32,6 +33,12 @@ static void keep_stdio(char **argv) {
         unlink(path);
         if (symlink(target, path) < 0)
             say("pouch: cannot make %s: %s", path, strerror(errno));
+    }
+    /* The terminal is the app's alone: until it takes it over, nobody can open it, so that an init finds no console to write on. */
+    int taken = exclusive ? borrow(pid, STDIN_FILENO) : -1;
+    if (taken >= 0) {
+        ioctl(taken, TIOCEXCL);
+        close(taken);
     }
 }
 
@@ -71,7 +78,7 @@ static void run_init_script(void) {
     char **argv = values(&spec, "argv", &count);
     char **env = values(&spec, "env", &length);
     struct sigaction action = {.sa_handler = note_end}; /* without SA_RESTART: waitpid returns */
-    const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGUSR1, SIGUSR2, SIGRTMIN + 3};
+    const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGUSR1, SIGUSR2, FIRST_REALTIME + 3};
     for (size_t index = 0; index < sizeof ends / sizeof *ends; index++)
         sigaction(ends[index], &action, NULL);
     pid_t child = fork();
@@ -117,9 +124,10 @@ int run_first(char **argv) {
     unset_login();
     if (number(&spec, "hold", 0) != 0) {
         /* The terminal becomes the app's: this session lets go of it. SIGHUP comes with that, and means nothing to process 1. */
-        if (isatty(STDIN_FILENO) && number(&spec, "release-tty", 0) != 0)
+        bool release = isatty(STDIN_FILENO) && number(&spec, "release-tty", 0) != 0;
+        if (release)
             ioctl(STDIN_FILENO, TIOCNOTTY);
-        keep_stdio(argv);
+        keep_stdio(argv, release);
     }
     run_init_script();
     if (number(&spec, "beside", 0) != 0 && fork() == 0) { /* an init that we do not know: the app is its child from the start */

@@ -32,6 +32,9 @@
 #define SYS_pidfd_getfd 438
 #endif
 
+/* SIGRTMIN as every program for systemd has it; C libraries differ. */
+enum { FIRST_REALTIME = 34, LAST_REALTIME = 64 };
+
 enum { ENGINE_FAILED = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 
 /* words.c: messages, the engine's files, notifications */
@@ -49,6 +52,7 @@ long number(const struct spec *spec, const char *key, long otherwise);
 void notify(const char *text);
 
 /* become.c: another program in this process */
+void block_signals(bool block);
 void default_signals(void);
 void close_others(void);
 int execute(char **argv, char **env);
@@ -58,6 +62,8 @@ void name_process(char **argv, const char *name);
 int run_app(void);
 void become_app(const struct spec *spec) __attribute__((noreturn));
 void load_app(struct spec *spec);
+pid_t find_holder(void);            /* 0: there is none */
+int borrow(pid_t holder, int fd);   /* a copy of its descriptor, or -1 */
 
 /* supervise.c */
 int run_supervisor(bool one);

@@ -102,9 +102,8 @@ static bool handle(struct supervisor *self, int caught) {
 }
 
 static void supervise_until_done(struct supervisor *self) {
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL); /* before the first fork: no end is missed */
+    const uint64_t all = ~0ULL;
+    block_signals(true); /* before the first fork: no end is missed */
     begin(self);
     if (self->child == 0 && ended(self))
         return;
@@ -112,7 +111,7 @@ static void supervise_until_done(struct supervisor *self) {
     for (bool done = false; !done;) {
         int64_t next = self->due != 0 ? self->due : self->patience, left = next != 0 ? next - now_ms() : 3600000;
         struct timespec time = {.tv_sec = left > 0 ? left / 1000 : 0, .tv_nsec = left > 0 ? left % 1000 * 1000000 : 0};
-        int caught = sigtimedwait(&all, NULL, &time);
+        int caught = (int)syscall(SYS_rt_sigtimedwait, &all, NULL, &time, sizeof all);
         if (caught > 0)
             done = handle(self, caught);
         else if (self->due != 0 && now_ms() >= self->due)
