@@ -7,12 +7,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from support import leaks
 
 SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "src"))
 START_SECONDS = 30.0
@@ -29,6 +32,7 @@ class Daemon:
         self.socket = f"{self.run}/pouchd.sock"
         self.log_path = f"{self.home}/log"
         self.bridge = f"pt{os.path.basename(self.home)[3:]}"
+        self.cgroup_parent = self.bridge
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -37,9 +41,7 @@ class Daemon:
     def start(self) -> Daemon:
         """Start it and wait until it answers (it tells by sd_notify)."""
         argv = [sys.executable, "-m", "pouch.daemon", "--config", "/dev/null", "--root", self.root, "--run", self.run]
-        argv += ["--bridge", self.bridge, "--log-level", "debug", *self.options]
-        import socket
-
+        argv += ["--bridge", self.bridge, "--cgroup-parent", self.cgroup_parent, "--log-level", "debug", *self.options]
         notify = f"{self.home}/notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(notify)
@@ -89,6 +91,7 @@ class Daemon:
             self.kill()
         subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
         subprocess.run(["nft", "delete", "table", "ip", self.bridge], capture_output=True, check=False)
+        leaks.remove_cgroups(self)
         shutil.rmtree(self.home, ignore_errors=True)
 
     # -- its clients --------------------------------------------------------------------------------------------------
@@ -116,7 +119,9 @@ class Daemon:
             check=False,
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"pouch {' '.join(words)} exited with {done.returncode}:\n{done.stdout!r}\n{done.stderr!r}")
+            raise AssertionError(
+                f"pouch {' '.join(words)} exited with {done.returncode}:\n{done.stdout!r}\n{done.stderr!r}"
+            )
         return done
 
     def out(self, *words: str, **options: Any) -> str:

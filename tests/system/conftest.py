@@ -1,0 +1,100 @@
+"""One daemon for all tests of a session, and a look after each test whether anything of it stayed on the host.
+
+daemon          the session's daemon (support.daemon.Daemon) with the image `busybox`; containers a test leaves are removed after it
+make_daemon     make_daemon(*options): a daemon of the test's own, started, without images; held to the same, and gone afterwards
+busybox_tar     path of a docker-archive with the image `busybox`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from support import daemon as daemons
+from support import images, kernel, leaks
+
+
+def _missing() -> str:
+    """Why no daemon can run here; "" where it can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("crun", "conmon"):
+        if shutil.which(program) is None:
+            return f"needs {program} on PATH"
+    for probe in (kernel.static_busybox, kernel.overlay_mounts, kernel.writable_cgroups, kernel.network_namespaces):
+        if reason := probe():
+            return f"{probe.__name__}: {reason}"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def can_run() -> None:
+    """Skip where no daemon can run."""
+    if reason := _missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(can_run: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An archive of the image `busybox`."""
+    return images.busybox_archive(tmp_path_factory.mktemp("images") / "busybox.tar", tag="busybox:latest")
+
+
+@pytest.fixture(scope="session")
+def session_daemon(can_run: None, busybox_tar: str) -> Iterator[daemons.Daemon]:
+    """The daemon behind `daemon`; tests take that."""
+    with daemons.running() as one:
+        one.pouch("load", "-i", busybox_tar)
+        yield one
+        remove_all(one)
+        assert one.stop() == 0
+        _check(one, 0)
+        one.process = None
+
+
+@pytest.fixture
+def daemon(session_daemon: daemons.Daemon) -> Iterator[daemons.Daemon]:
+    """The session's daemon; after the test nothing of it may be left, and its log holds no traceback."""
+    read = len(session_daemon.log())
+    yield session_daemon
+    if session_daemon.process is None or session_daemon.process.poll() is not None:
+        session_daemon.start()
+    remove_all(session_daemon)
+    _check(session_daemon, read)
+
+
+@pytest.fixture
+def make_daemon(can_run: None) -> Iterator[Callable[..., daemons.Daemon]]:
+    """Starts daemons; each is emptied, checked and removed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*options: str) -> daemons.Daemon:
+            one = daemons.Daemon(*options)
+            stack.callback(one.close)
+            stack.callback(_check, one, 0)
+            stack.callback(_emptied, one)
+            return one.start()
+
+        yield make
+
+
+def _emptied(one: daemons.Daemon) -> None:
+    if one.process is None or one.process.poll() is not None:
+        one.start()
+    remove_all(one)
+
+
+def remove_all(one: daemons.Daemon) -> None:
+    """Remove all containers of a daemon."""
+    ids = one.out("ps", "-aq").split()
+    if ids:
+        one.pouch("rm", "-f", *ids, check=False)
+
+
+def _check(one: daemons.Daemon, read: int) -> None:
+    leaks.assert_none(one)
+    found = leaks.complaints(one.log()[read:])
+    assert not found, "the daemon's log:\n" + "\n".join(found)
