@@ -14,8 +14,8 @@ from isal import isal_zlib
 from pouch.image import Readable
 from pouch.spec import errors
 
-_PIECE = 64 << 10
-"""Compressed bytes fed at once; a gzip of zeros makes a thousand times as much of them."""
+_GZIP_PIECE, _ZSTD_PIECE, _XZ_PIECE, _BZIP2_PIECE = 64 << 10, 2 << 10, 4 << 10, 1 << 10
+"""Compressed bytes fed at once. What a hostile stream makes of them is held in memory: at most 64 MB, by each format's best ratio."""
 _LONGEST_MAGIC = 6
 _ZSTD_WINDOW = 1 << 27
 """Bytes of a zstd frame's window that are allowed: what the zstd program takes without being told more."""
@@ -32,13 +32,14 @@ def opened(stream: Readable, what: str) -> Readable:
     start = _start(stream)
     rest = _Pushed(start, stream)
     if start.startswith(b"\x1f\x8b"):
-        return _Members(rest, lambda: isal_zlib.decompressobj(wbits=_GZIP), what, "gzip")
+        return _Members(rest, lambda: isal_zlib.decompressobj(wbits=_GZIP), what, "gzip", _GZIP_PIECE)
     if start.startswith(b"\x28\xb5\x2f\xfd") or (start[1:4] == b"\x2a\x4d\x18" and start[0] & 0xF0 == 0x50):
-        return _Zstd(rest, what)
+        frames = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        return _Members(rest, frames.decompressobj, what, "zstd", _ZSTD_PIECE)
     if start.startswith(b"\xfd7zXZ\x00"):
-        return _Members(rest, lzma.LZMADecompressor, what, "xz")
+        return _Members(rest, lzma.LZMADecompressor, what, "xz", _XZ_PIECE)
     if start.startswith(b"BZh"):
-        return _Members(rest, bz2.BZ2Decompressor, what, "bzip2")
+        return _Members(rest, bz2.BZ2Decompressor, what, "bzip2", _BZIP2_PIECE)
     return rest
 
 
@@ -64,13 +65,14 @@ class _Pushed:
 
 
 class _Members:
-    """gzip, xz, bzip2: decompressors with zlib's interface, one for each member."""
+    """Decompressors with zlib's interface, one for each member or frame."""
 
-    def __init__(self, stream: Readable, make: Callable[[], Any], what: str, kind: str) -> None:
+    def __init__(self, stream: Readable, make: Callable[[], Any], what: str, kind: str, piece: int) -> None:
         self._stream = stream
         self._make = make
         self._what = what
         self._kind = kind
+        self._piece = piece
         self._member: Any = make()
         self._rest = b""
         self._ready = b""
@@ -86,8 +88,8 @@ class _Members:
 
     def _more(self) -> bool:
         """Make more bytes ready; whether the stream goes on."""
-        piece, self._rest = self._rest, b""
-        piece = piece or self._stream.read(_PIECE)
+        rest = self._rest or self._stream.read(self._piece)
+        piece, self._rest = rest[: self._piece], rest[self._piece :]
         if self._member.eof:
             if not piece:
                 return False
@@ -99,24 +101,9 @@ class _Members:
             raise errors.CorruptData(f"{self._what}: the {self._kind} stream ends early")
         try:
             self._ready = self._member.decompress(piece)
-        except (_ISAL_ERROR, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+        except (_ISAL_ERROR, zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError, ValueError) as error:
             raise errors.CorruptData(f"{self._what}: damaged {self._kind} stream: {error}") from error
         if self._member.eof:
-            self._rest = self._member.unused_data
+            self._rest = self._member.unused_data + self._rest
         self._position = 0
         return True
-
-
-class _Zstd:
-    """zstd, frame after frame."""
-
-    def __init__(self, stream: Readable, what: str) -> None:
-        self._what = what
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        self._reader = decompressor.stream_reader(stream, read_size=_PIECE, read_across_frames=True)  # type: ignore[arg-type]
-
-    def read(self, size: int, /) -> bytes:
-        try:
-            return self._reader.read(size)
-        except zstandard.ZstdError as error:
-            raise errors.CorruptData(f"{self._what}: damaged zstd stream: {error}") from error

@@ -43,7 +43,8 @@ _SKIPPED = "output/dev,check/empty,check/qemu"
 """Devices are the runtime's to make; the rest costs time only."""
 
 _QUIET = re.compile(
-    r"automatically chosen|chroot architecture|using .* as tempdir|removing tempdir|skipping |running --|done$|finding correct|success in|main\(\) received"
+    r"automatically chosen|chroot architecture|using .* as tempdir|removing tempdir|skipping |running --|done$|finding correct"
+    r"|success in|main\(\) received"
 )
 _OWN_ERROR = re.compile(r"(setup failed|mmdebstrap failed|apt-get .* failed|.*\bsh -c )")
 _PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "SOURCE_DATE_EPOCH")

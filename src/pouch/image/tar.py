@@ -115,9 +115,10 @@ class Reader:
         sparse: list[tuple[bytes, bytes]] = []
         long_name = long_link = b""
         while True:
-            self._skip(self._data + self._padding)
+            self._skip(self._data)
+            # some programs leave the last entry's padding out, so the end may come there too
+            header = self._header() if self._passed(self._padding) else None
             self._data = self._padding = 0
-            header = self._header()
             if header is None:
                 if pax or long_name or long_link:
                     raise self._corrupt("it ends between an entry's headers")
@@ -161,7 +162,7 @@ class Reader:
             found = Kind.DIRECTORY  # as old archives mark them
         if b"size" in pax:
             size = self._decimal(pax[b"size"], "size")
-        if found is not Kind.FILE:
+        if _KINDS[kind] is not Kind.FILE:
             size = 0  # only files have data, whatever the header says
         entry = Entry(
             name=name,
@@ -170,7 +171,7 @@ class Reader:
             uid=self._decimal(pax[b"uid"], "uid") if b"uid" in pax else self._number(header, 108, 8, "uid"),
             gid=self._decimal(pax[b"gid"], "gid") if b"gid" in pax else self._number(header, 116, 8, "gid"),
             mtime=self._time(pax[b"mtime"]) if b"mtime" in pax else self._signed(header, 136, 12, "mtime") * 10**9,
-            size=size,
+            size=size if found is Kind.FILE else 0,
             link=link,
             device=(self._number(header, 329, 8, "major"), self._number(header, 337, 8, "minor"))
             if found in (Kind.CHARACTER, Kind.BLOCK)
@@ -357,6 +358,10 @@ class Reader:
             parts.append(self._some(missing))
             missing -= len(parts[-1])
         return b"".join(parts)
+
+    def _passed(self, padding: int) -> bool:
+        """Read over the padding; whether it was there."""
+        return not padding or bool(self._exactly(padding, at_end=True))
 
     def _skip(self, size: int) -> None:
         while size:
