@@ -8,6 +8,8 @@ has a fixed width, and times compare as text.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import operator
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from pouch.spec.log import LogRecord
@@ -17,6 +19,7 @@ TIME_DIGITS = 29
 _TIME = 35
 _DATA = 45
 _HEADS = {b" stdout F ": (1, b"\n"), b" stdout P ": (1, b""), b" stderr F ": (2, b"\n"), b" stderr P ": (2, b"")}
+_head_of = operator.itemgetter(slice(_TIME, _DATA))
 _STREAMS = {b"stdout": 1, b"stderr": 2}
 _PIECE = 32 << 10
 
@@ -53,11 +56,10 @@ def records(
 ) -> Iterator[LogRecord]:
     """Records of some lines: those of `streams`, and where `timely` is given, of times that it likes.
 
-    merge: neighbours of one stream as one record of some 32 KiB, or of all lines where they are all alike.
+    merge: neighbours of one stream as one record.
     """
-    if merge and timely is None and (whole := _uniform(lines)) is not None:
-        if whole.stream in streams:
-            yield whole
+    if merge and timely is None:
+        yield from _merged(item for item in _runs(lines) if item[1] in streams)
         return
     found = (item for item in map(parse, lines) if item is not None and item[1] in streams)
     chosen = found if timely is None else (item for item in found if timely(item[0]))
@@ -71,16 +73,16 @@ def records(
         yield LogRecord(stream, shown, data)
 
 
-def _uniform(lines: Sequence[bytes]) -> LogRecord | None:
-    """All lines as one record where they are whole lines of one stream: the bulk of most big logs, in C only."""
-    heads = {line[_TIME:_DATA] for line in lines}
-    if len(heads) != 1:
-        return None
-    known = _HEADS.get(heads.pop())
-    if known is None:
-        return None
-    stream, end = known
-    return LogRecord(stream, text(lines[0][:_TIME]), end.join([line[_DATA:] for line in lines]) + end)
+def _runs(lines: Sequence[bytes]) -> Iterator[Line]:
+    """Neighbours with the same head as one line, put together by loops in C: the bulk of a big log."""
+    for head, run in itertools.groupby(lines, _head_of):
+        known = _HEADS.get(head)
+        if known is None:
+            yield from (item for item in map(parse, run) if item is not None)
+            continue
+        stream, end = known
+        alike = list(run)
+        yield alike[0][:_TIME], stream, end.join([line[_DATA:] for line in alike]) + end
 
 
 def _merged(lines: Iterator[Line]) -> Iterator[LogRecord]:

@@ -22,6 +22,8 @@ CHUNK = 256 << 10
 _LONGEST = 1 << 20
 """No line of conmon's is longer than 8 KiB and its prefix; what is without a newline for so long is no record."""
 _LOOK_AGAIN = 1.0
+_BULK = 64 << 10
+"""Chunks smaller than this come line by line, also merged: clients show or handle them as lines, and speed is no matter."""
 
 
 async def open_log(
@@ -184,7 +186,8 @@ class _Reader:
         if self._until and min(lines[0][:digits], lines[-1][:digits]) > self._until:
             self._past_until = not self.query.follow
             return []
-        return list(k8slog.records(lines, self._streams, self._timely(lines), merge=self.query.merge))
+        merge = self.query.merge and sum(map(len, lines)) >= _BULK
+        return list(k8slog.records(lines, self._streams, self._timely(lines), merge=merge))
 
     def _timely(self, lines: list[bytes]) -> Callable[[bytes], bool] | None:
         """What is to be asked of each line's time; nothing where the chunk's ends say it of all."""

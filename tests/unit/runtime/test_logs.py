@@ -111,6 +111,15 @@ def test_any_bytes_come_out_as_written(log, merge):
     assert joined(log.path, merge=merge) == data
 
 
+def test_merging_is_for_bulk_a_few_lines_stay_lines(log):
+    log.write(b"a\nb\n")
+    assert read(log.path, merge=True) == [(1, b"a\n"), (1, b"b\n")]
+    for _ in range(100):
+        log.write(b"0123456789\n" * 700)
+    assert len(read(log.path, merge=True)) < 100
+    assert len(read(log.path)) == 70002
+
+
 def test_a_torn_last_line_is_left_for_later(log):
     log.write(b"whole\n")
     log.file.write(b"2026-11-24T09:00:05.775364839+00:00 stdout F half of")
