@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_TITLES = {"init": "init", "app": "app", "system": "system services", "kit": "kits", "exec": "exec"}
-_COLOURS = {"init": "1;34", "app": "1;32", "system": "1;36", "kit": "1;35"}
+_TITLES = {"init": "init", "app": "app", "service": "system services", "kit": "kits", "exec": "exec"}
+_COLOURS = {"init": "1;34", "app": "1;32", "service": "1;36", "kit": "1;35"}
 
 
 def draw(processes: Sequence[dict[str, Any]], *, colour: bool = False) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import stat
 from collections.abc import Coroutine, Mapping
 
-from pouch.engine import boot, cleanup, clock, groups, hooks, prepare, restart, shelf, signals, tail, views
+from pouch.engine import boot, cleanup, clock, groups, hooks, prepare, processes, restart, shelf, signals, tail, views
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities
@@ -22,6 +23,7 @@ from pouch.kernel import cgroup, process
 from pouch.network import bridge
 from pouch.rich import exit as rich_exit
 from pouch.rich import plan as rich_plan
+from pouch.rich import write
 from pouch.runtime import attach, execs, exits, monitor
 from pouch.spec import container, errors
 from pouch.store import erase
@@ -120,6 +122,8 @@ class Lifecycle:
             runtime=record.runtime,
             cgroups_path=prepared.cgroups_path,
             stop=prepared.stop,
+            stop_grace=plan.stop_grace if plan else 0.0,
+            stop_files=plan.stop_files if plan else (),
             user_namespace_base=base,
             state_command=plan.state_command if plan else (),
             has_app=plan.has_app if plan else False,
@@ -326,14 +330,19 @@ class Lifecycle:
         code, rebooted, error = exit_.code, False, exit_.reason
         app_code: int | None = None
         if record.config.rich is not None and run is not None:
+            run_dir = self._equipment.paths.run_dir(record.id)
             if run.has_app:
-                ended = rich_exit.read(self._equipment.paths.run_dir(record.id))
+                ended = rich_exit.read(run_dir)
                 app_code = ended.code if ended is not None else None
-            if app_code is not None:
+            # The machine's own doing, not the app's end: then what the app died of on the way is not the container's code.
+            own = not record.stopped_by_user and exit_.code != app_code and not rich_exit.ended_by_app(run_dir)
+            rebooted = own and exit_.code == _HANGUP
+            if own and exit_.code in (_HANGUP, _INTERRUPT):
+                code = 0
+            elif app_code is not None:
                 code = app_code
             elif code == _INTERRUPT:
                 code = 0
-            rebooted = exit_.code == _HANGUP and not record.stopped_by_user and app_code is None
         record = record.with_state(
             status=container.Status.EXITED,
             boot=container.Boot.NONE,
@@ -412,8 +421,18 @@ class Lifecycle:
         if record.state.boot is not container.Boot.NONE:
             record = record.with_state(boot=container.Boot.STOPPING)
         await self._shelf.save(one, record.with_state(status=container.Status.RUNNING))
-        if one.supervisor is None or not await signals.stop(run, timeout, asyncio.shield(one.supervisor)):
+        if run.stop_files:
+            await self._equipment.pools.fs(
+                write.write, run.stop_files, self._equipment.paths.run_dir(one.id), run.user_namespace_base or 0
+            )
+        end_app = functools.partial(self._end_app, one, run)
+        if one.supervisor is None or not await signals.stop(run, timeout, asyncio.shield(one.supervisor), end_app):
             raise errors.Unavailable(f"cannot stop container {one.record.name}: it did not end after SIGKILL")
+
+    async def _end_app(self, one: shelf.Container, run: records.Run) -> None:
+        """SIGKILL for what the app's stop timeout left of it: the init would go on waiting for it."""
+        with contextlib.suppress(errors.PouchError):
+            await self._equipment.pools.fs(processes.kill_app, one.record, run)
 
     async def remove(self, one: shelf.Container) -> None:
         """Forget a container that does not run, with all that is kept of it."""

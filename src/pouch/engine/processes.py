@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping
 
 from pouch.engine import record as records
@@ -57,6 +58,15 @@ def tree(record: records.Record, run: records.Run) -> list[dict[str, object]]:
         }
         for one in sorted(found.values(), key=lambda one: one.inner_pid)
     ]
+
+
+def kill_app(record: records.Record, run: records.Run) -> None:
+    """SIGKILL to every process of the app. A pid that meant another process meanwhile is left alone. Blocking."""
+    started = {pid: process.start_time(pid) for pid in cgroup.pids(run.cgroups_path)}
+    found = {one.pid: one for one in process.statuses(started)}
+    for pid, place in _places(record, run, found.values()).items():
+        if place.category is categories.Category.APP and started[pid]:
+            process.send_signal(pid, started[pid], signal.SIGKILL)
 
 
 def _places(

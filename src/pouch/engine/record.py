@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from pouch.rich import plan
 from pouch.spec import container, errors
 
 
@@ -40,6 +41,10 @@ class Run:
     runtime: str
     cgroups_path: str
     stop: tuple[StopStep, ...]
+    stop_grace: float = 0.0
+    """Seconds that a machine gets for its own services, besides what the client gives the app."""
+    stop_files: tuple[plan.File, ...] = ()
+    """Written below the container's /run just before the first step."""
     user_namespace_base: int | None = None
     state_command: tuple[str, ...] = ()
     """argv that prints the state of a rich container's services, run in it; empty where its init has no such word."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from pouch.engine import record as records
 from pouch.kernel import process
@@ -18,17 +18,29 @@ def to_init(run: records.Run, number: int) -> None:
     process.send_signal(run.pid, run.pid_start, number)
 
 
-async def stop(run: records.Run, timeout: float | None, ended: Awaitable[object]) -> bool:
+async def stop(
+    run: records.Run, timeout: float | None, ended: Awaitable[object], end_app: Callable[[], Awaitable[None]]
+) -> bool:
     """The steps of an orderly stop, each with its share of the timeout (None: without limit), then SIGKILL.
 
+    A machine gets its grace besides, for its services; what is left of the app when the timeout is over is ended by `end_app`.
     True when the container has ended.
     """
     waiting = asyncio.ensure_future(ended)
+    limit = None if timeout is None else timeout + run.stop_grace
+    left = timeout if run.stop_grace else None
+    """Seconds until the app's own time is up; None where it has none or is over."""
     for step in run.stop:
         to_init(run, step.signal)
-        patience = None if timeout is None else timeout * step.share
+        patience = None if limit is None else limit * step.share
+        if patience is not None and left is not None and left < patience:
+            if await _done_within(waiting, left):
+                return True
+            await end_app()
+            patience, left = patience - left, None
         if await _done_within(waiting, patience):
             return True
+        left = None if left is None or patience is None else left - patience
     to_init(run, KILL)
     return await _done_within(waiting, LAST_SECONDS)
 

@@ -183,10 +183,10 @@ def process(pid, parent, category, command, unit=""):
 def test_the_tree_stands_under_the_four_categories(daemon, pouch):
     found = [
         process(1, 0, "init", "/sbin/init"),
-        process(20, 1, "system", "cron -f", "cron.service"),
-        process(21, 20, "system", "sh -c job", "cron.service"),
-        process(22, 21, "system", "sleep 1", "cron.service"),
-        process(23, 20, "system", "sh -c other", "cron.service"),
+        process(20, 1, "service", "cron -f", "cron.service"),
+        process(21, 20, "service", "sh -c job", "cron.service"),
+        process(22, 21, "service", "sleep 1", "cron.service"),
+        process(23, 20, "service", "sh -c other", "cron.service"),
         process(30, 1, "app", "/usr/bin/app", "pouch-app.service"),
         process(40, 1, "kit", "agent\x1b[2J"),
     ]

@@ -211,20 +211,39 @@ def test_times_have_nanoseconds():
     assert clock.rfc3339(1_700_000_000_000_000_001) == "2023-11-14T22:13:20.000000001Z"
 
 
-def test_an_orderly_stop_takes_its_steps_and_kills_at_the_end(monkeypatch):
-    sent = []
-    monkeypatch.setattr(signals, "to_init", lambda run, number: sent.append(number))
-    run = records.Run(
-        pid=1, pid_start=1, monitor_pid=1, monitor_start=1, runtime="crun", cgroups_path="/x",
-        stop=(records.StopStep(signal=37, share=0.01), records.StopStep(signal=15, share=0.01)),
-    )  # fmt: skip
+def stopped(monkeypatch, *, timeout, grace, ends_at):
+    """What signals.stop did until the container ended at `ends_at`: numbers of signals, and "app" where it asked for the app's end."""
+    done = []
 
     async def scenario():
         ended = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(
-            signals, "to_init", lambda run, number: (sent.append(number), number == 9 and ended.set_result(None))
-        )
-        return await signals.stop(run, 0.5, ended)
+
+        def note(what):
+            done.append(what)
+            if what == ends_at:
+                ended.set_result(None)
+
+        async def end_app():
+            note("app")
+
+        monkeypatch.setattr(signals, "to_init", lambda run, number: note(number))
+        run = records.Run(
+            pid=1, pid_start=1, monitor_pid=1, monitor_start=1, runtime="crun", cgroups_path="/x", stop_grace=grace,
+            stop=(records.StopStep(signal=37, share=0.5), records.StopStep(signal=15, share=0.5)),
+        )  # fmt: skip
+        return await signals.stop(run, timeout, ended, end_app)
 
     assert asyncio.run(scenario())
-    assert sent == [37, 15, 9]
+    return done
+
+
+def test_an_orderly_stop_takes_its_steps_and_kills_at_the_end(monkeypatch):
+    assert stopped(monkeypatch, timeout=0.02, grace=0.0, ends_at=9) == [37, 15, 9]
+    assert stopped(monkeypatch, timeout=0.02, grace=0.0, ends_at=15) == [37, 15]
+
+
+def test_a_machine_outlives_its_apps_time_by_its_grace(monkeypatch):
+    assert stopped(monkeypatch, timeout=0.01, grace=0.1, ends_at="app") == [37, "app"]
+    assert stopped(monkeypatch, timeout=0.01, grace=0.1, ends_at=9) == [37, "app", 15, 9]
+    assert stopped(monkeypatch, timeout=0.04, grace=0.02, ends_at="app") == [37, 15, "app"]
+    assert stopped(monkeypatch, timeout=None, grace=0.02, ends_at=37) == [37]
