@@ -16,8 +16,8 @@ from pouch.kernel import inroot
 from pouch.rich import plan
 from pouch.spec import errors
 
-_RECORD = re.compile(r"(exited|killed|dumped) (\d{1,3})(?: ([a-z-]{0,32}))?\n")
-_FAILURE = re.compile(r"(initscript|init) (exited|killed|exec) (\d{1,3})\n")
+_RECORD = re.compile(r"(exited|killed|dumped) ([0-9]{1,3})(?: ([a-z-]{0,32}))?\n")
+_FAILURE = re.compile(r"(initscript|init) (exited|killed|exec) ([0-9]{1,3})\n")
 _SMALL = 256
 _LOG_TAIL = 16384
 _LAST_SIGNAL = 64
@@ -53,6 +53,11 @@ def read(run_dir: str) -> Exit | None:
     if not 1 <= number <= _LAST_SIGNAL:
         return None
     return Exit(128 + number, number, found[1] == "dumped", result)
+
+
+def ended_by_app(run_dir: str) -> bool:
+    """Whether it was the app's end that ended the machine, where the init cannot say so by its own exit code."""
+    return _text(run_dir, "pouch/stopping") == "app\n"
 
 
 def failure(run_dir: str) -> Failure | None:
