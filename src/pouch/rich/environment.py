@@ -79,7 +79,7 @@ def strip(text: str) -> str:
 
 def systemd_defaults(variables: dict[str, str]) -> tuple[list[str], tuple[str, ...]]:
     """Lines for the section [Manager] of systemd's system.conf, and the names that it refuses: no UTF-8, or control characters."""
-    lines = ["[Manager]"]
+    lines: list[str] = []
     skipped: list[str] = []
     for name, value in variables.items():
         text = complete_path(value) if name == "PATH" else value

@@ -20,6 +20,10 @@ from pouch.rich import runtree
 from pouch.spec import container, errors
 
 
+SBIN_INIT = "/sbin/init"
+"""What the mode of that name boots, whatever else the image has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """An init in an image. path: as it is to be executed; version 0: unknown."""
@@ -58,7 +62,7 @@ def plan(mode: container.RichMode, request: plans.Request) -> plans.Plan:
     wanted = [each for each in known() if mode is container.RichMode.AUTO or mode in each.MODES]
     for each in wanted:
         found = each.detect(request.rootfs)
-        if found is not None:
+        if found is not None and (mode is not container.RichMode.SBIN_INIT or found.path == SBIN_INIT):
             return _plan(each, found, request)
     looked = ", ".join(dict.fromkeys(each.LOOKED_FOR for each in wanted))
     raise errors.StartFailed(

@@ -70,6 +70,9 @@ int run_supervisor(bool one);
 int run_stop(void);
 int run_halt(void);
 
+/* reaper.c: process 1 of a plain container */
+int run_reaper(char **argv);
+
 /* finish.c: the end of the machine */
 int run_exited(void);
 int run_power(int command);

@@ -5,6 +5,8 @@
  *   app        becomes the app; a service of systemd ends in this
  *   supervise  runs the app for an init that does not tell what became of a service
  *   init       the same as process 1: reaps, passes signals on, ends with the app's code (dumb-init mode)
+ *   init -- PROGRAM ARGS
+ *              process 1 of a plain container (--init): reaps, passes signals on, ends with the program's code
  *   exited     systemd's ExecStopPost: records what became of the app
  *   stop       stops a supervised app in its own way and waits for it (an init's shutdown action)
  *   halt       the same, then asks the init to end the machine
@@ -29,6 +31,8 @@ int main(int count, char **argv) {
     const char *mode = count >= 2 ? argv[1] : "";
     if (strcmp(mode, "log") == 0 && count > 2)
         return run_logged(argv + 2);
+    if (strcmp(mode, "init") == 0 && count > 3 && strcmp(argv[2], "--") == 0)
+        return run_reaper(argv + 3);
     if (count == 2) {
         if (strcmp(mode, "first") == 0)
             return run_first(argv);
@@ -53,6 +57,7 @@ int main(int count, char **argv) {
         if (strcmp(mode, "ready") == 0)
             return run_ready();
     }
-    say("usage: launch first|app|supervise|init|exited|stop|halt|poweroff|reboot|finish|ready, launch log PROGRAM...");
+    say("usage: launch first|app|supervise|init|exited|stop|halt|poweroff|reboot|finish|ready,\n"
+        "launch log PROGRAM..., launch init -- PROGRAM...");
     return 2;
 }
