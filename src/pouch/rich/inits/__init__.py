@@ -19,7 +19,6 @@ from pouch.rich import plan as plans
 from pouch.rich import runtree
 from pouch.spec import container, errors
 
-
 SBIN_INIT = "/sbin/init"
 """What the mode of that name boots, whatever else the image has."""
 
