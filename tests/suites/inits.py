@@ -64,6 +64,8 @@ class Conformance:
     """Programs of the image's own services that must run."""
     has_ssh = False
     powers_off = True
+    prompt = b""
+    """What a terminal without an app shows."""
 
     @pytest.fixture(params=[True, False], ids=["userns", "host-ids"])
     def userns(self, request: pytest.FixtureRequest) -> bool:
@@ -108,6 +110,12 @@ class Conformance:
             assert not machine.plan.has_app
             assert machine.stop() < 10
             assert machine.app_exit() is None
+
+    def test_a_machine_without_an_app_asks_for_a_login_on_its_terminal(self, userns: bool) -> None:
+        if not self.prompt:
+            pytest.skip("no init that has one")
+        with rich.Machine(self.image(), ["/sbin/init"], mode=self.mode, userns=userns, tty=True) as machine:
+            machine.until(lambda: self.prompt in machine.out)
 
     def test_each_process_has_its_category(self, userns: bool) -> None:
         with self.shell("(sleep 1000 &); echo up; exec sleep 1001", userns=userns) as machine:

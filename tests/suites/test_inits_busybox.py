@@ -16,6 +16,7 @@ class TestBusyboxInit(inits.Conformance):
 
     init = "busybox"
     mode = container.RichMode.SBIN_INIT
+    prompt = b"Please press Enter"
 
     def image(self) -> str:
         return rich.busybox_rootfs(init=True)

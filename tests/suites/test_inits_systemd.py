@@ -36,6 +36,7 @@ class Systemd(inits.Logins, inits.Conformance):
     mode = container.RichMode.SYSTEMD
     services = ("systemd", "cron", "rsyslogd", "sshd", "dbus-daemon", "systemd-logind")
     has_ssh = True
+    prompt = b"machine login:"
     suite = ""
 
     def image(self) -> str:

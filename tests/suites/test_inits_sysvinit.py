@@ -18,6 +18,7 @@ class TestSysvinit(inits.Logins, inits.Conformance):
     mode = container.RichMode.SBIN_INIT
     services = ("cron", "sshd")
     has_ssh = True
+    prompt = b"machine login:"
 
     def image(self) -> str:
         return rich.debian_rootfs("bookworm", rich.SYSVINIT)
@@ -27,3 +28,7 @@ class TestSysvinit(inits.Logins, inits.Conformance):
         log = machine.run("cat", "/run/pouch/boot/log").stdout
         assert "failed" not in log.lower()
         assert "Starting OpenBSD Secure Shell server: sshd." in log
+
+    def test_without_an_app_the_boot_is_the_containers_output(self, userns: bool) -> None:
+        with rich.Machine(self.image(), ["/sbin/init"], mode=self.mode, userns=userns) as machine:
+            machine.until(lambda: b"Starting periodic command scheduler: cron." in machine.out)

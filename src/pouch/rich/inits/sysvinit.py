@@ -48,11 +48,9 @@ def detect(rootfs: str) -> Found | None:
 def plan(request: plans.Request, found: Found) -> plans.Plan:
     """See the module."""
     terminal = request.tty and request.app is None
-    env = (
-        "container=pouch",
-        f"PATH={environment.DEFAULT_PATH}",
-        *(["TERM=xterm"] if terminal else ["CONSOLE=/dev/null"]),
-    )
+    # init opens its console for each thing it runs: without an app it is the container's output
+    console = "/dev/console" if terminal else "/dev/null" if request.app is not None else "/run/pouch/stdout"
+    env = ("container=pouch", f"PATH={environment.DEFAULT_PATH}", f"CONSOLE={console}", "TERM=xterm")
     run_files = (
         *frame.files(request, argv=[found.path], env=env, silent=request.app is not None, halt=[found.path, "0"]),
         plans.File(path="lock", directory=True, mode=0o1777),
@@ -78,7 +76,7 @@ def plan(request: plans.Request, found: Found) -> plans.Plan:
 def _table(request: plans.Request, *, terminal: bool) -> list[Line]:
     """The image's entries and ours, whose ids no image has. SIGPWR, which is for power failures, is how the engine asks for the end."""
     lines = inittab.parse(seeds.find(request.rootfs, "/etc/inittab"))
-    kept = [_with_level(line) for line in inittab.adapt(lines, _keep, quiet=_QUIET)]
+    kept = [_with_level(line) for line in inittab.adapt(lines, _keep, quiet=_QUIET if request.app else frozenset())]
     if not any(line.action == "initdefault" for line in kept):
         kept.insert(0, Line("id", "2", "initdefault", ""))
     ours = inittab.SUPERVISE if request.app is not None else inittab.READY

@@ -123,11 +123,11 @@ int run_first(char **argv) {
     char **env = values(&spec, "env", &length);
     unset_login();
     if (number(&spec, "hold", 0) != 0) {
-        /* The terminal becomes the app's: this session lets go of it. SIGHUP comes with that, and means nothing to process 1. */
-        bool release = isatty(STDIN_FILENO) && number(&spec, "release-tty", 0) != 0;
-        if (release)
+        /* Whoever it is for, app or getty, makes it its own: this session lets go of it. The SIGHUP that comes with that means
+         * nothing to process 1. */
+        if (isatty(STDIN_FILENO) && number(&spec, "release-tty", 0) != 0)
             ioctl(STDIN_FILENO, TIOCNOTTY);
-        keep_stdio(argv, release);
+        keep_stdio(argv, number(&spec, "exclusive", 0) != 0);
     }
     run_init_script();
     if (number(&spec, "beside", 0) != 0 && fork() == 0) { /* an init that we do not know: the app is its child from the start */
