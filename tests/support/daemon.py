@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -20,6 +21,19 @@ from support import leaks
 SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "src"))
 START_SECONDS = 30.0
 _LAUNCHER = f"import sys; sys.path.insert(0, {SOURCE!r}); from pouch.cli.main import main; sys.exit(main())"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("pouch", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 class Daemon:
@@ -98,7 +112,7 @@ class Daemon:
 
     def command(self, *words: str) -> list[str]:
         """argv of the command line."""
-        return [sys.executable, "-IS", "-c", _LAUNCHER, "-H", f"unix://{self.socket}", *words]
+        return [sys.executable, "-IS", "-c", _LAUNCHER, "-H", self.host, *words]
 
     def pouch(
         self,
@@ -127,6 +141,29 @@ class Daemon:
     def out(self, *words: str, **options: Any) -> str:
         """stdout of `pouch ...` without the last newline."""
         return str(self.pouch(*words, **options).stdout).rstrip("\n")
+
+    @property
+    def host(self) -> str:
+        """Its address, for `-H` and DOCKER_HOST."""
+        return f"unix://{self.socket}"
+
+    def box(self, *flags: str, command: tuple[str, ...] = ("sleep", "10000")) -> str:
+        """`pouch run -d FLAGS busybox COMMAND`: the id."""
+        return self.out("run", "-d", *flags, "busybox", *command)
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """An API request by hand: status, and the answer (decoded where it is JSON). body: bytes, or what becomes JSON."""
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = _UnixConnection(self.socket)
+        try:
+            connection.request(method, path, content, {"Content-Type": "application/json", **names})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json") and text
+        return answer.status, json.loads(text) if is_json else text
 
     def inspect(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.out("inspect", name))[0]

@@ -261,7 +261,8 @@ def encode(document: object) -> bytes:
     try:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
-        shown = error.object[max(error.start - 20, 0) : error.end + 20]
+        before, after = error.object[: error.start].rpartition('"')[2], error.object[error.end :].partition('"')[0]
+        shown = before + error.object[error.start : error.end] + after
         raise CliError(f"pouch: an argument is not valid UTF-8: {shown!r}", 125) from None
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pouch.engine import clock, create, lifecycle, present, processes, shelf, signals, views
 from pouch.engine import equipment as tools
 from pouch.engine import images as image_service
+from pouch.engine import record as records
+from pouch.engine.specbuild import build, inputs
 from pouch.kernel import process
 from pouch.runtime import attach as streams
 from pouch.runtime import logs as log_files
@@ -58,10 +60,12 @@ class Containers:
                 continue
             break
         self._life.publish(record, "create")
-        return id_, self._warnings(record.config)
+        return id_, self._warnings(record)
 
-    def _warnings(self, config: container.ContainerConfig) -> builtins.list[str]:
-        found = []
+    def _warnings(self, record: records.Record) -> builtins.list[str]:
+        config, host = record.config, self._equipment.host
+        given = inputs.Inputs(record=record, host=host, identity=inputs.Identity(), rootfs="", cgroups_path="")
+        found = list(build.foreseen(given))
         if config.rich and config.host.userns_mode != "host" and not self._equipment.user_namespaces:
             found.append(
                 "this host cannot map ids of mounts: the rich container runs without a user namespace of its own"

@@ -90,6 +90,18 @@ def build(given: inputs.Inputs) -> Built:
     return Built(spec, tuple(warnings))
 
 
+def foreseen(given: inputs.Inputs) -> tuple[str, ...]:
+    """What `build` will warn of, as far as it follows from config and host: a client hears of it at create."""
+    host = given.record.config.host
+    may_raise = "CAP_SYS_RESOURCE" in given.host.capabilities
+    return (
+        *_capabilities(given)[1],
+        *resources.rlimits(host.ulimits, given.host.rlimits, may_raise=may_raise)[1],
+        *resources.oom_score_adj(host.oom_score_adj, given.host.capabilities)[1],
+        *resources.document(given)[1],
+    )
+
+
 def hostname(config: container.ContainerConfig, container_id: str) -> str:
     """What the container calls itself."""
     return config.hostname or container_id[:12]
