@@ -18,10 +18,10 @@ test: setup ## set up and run all tests
 lint: setup ## linters, types and import contracts only
 	@.venv/bin/pytest tests/house
 
-bench: install ## compare with podman and bare crun; writes bench/results
+bench: setup ## compare with podman and bare crun; writes bench/results
 	@scripts/bench
 
-bench-quick: install ## the same with few rounds
+bench-quick: setup ## the same with few rounds
 	@scripts/bench --quick
 
 docs: setup ## write the command reference anew
