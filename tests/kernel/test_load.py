@@ -230,6 +230,14 @@ def test_progress_names_each_layer_and_counts_its_stored_bytes(store):
     ]
 
 
+def test_an_image_of_another_architecture_is_loaded_with_a_warning(store):
+    told = []
+    assert store.load(
+        images.docker_archive(None, picture("web:1", architecture="s390x")), lambda *step: told.append(step[0])
+    ) == ["web:1"]
+    assert told[-1].startswith("Warning: web:1 is made for linux/s390x, this host is linux/")
+
+
 @pytest.mark.parametrize("tool", ["skopeo", "umoci"])
 def test_what_other_programs_write(store, tmp_path, tool):
     if shutil.which(tool) is None:

@@ -16,7 +16,7 @@ import pytest
 from support import images
 
 from pouch.image import apply, layers, tar, unpack, unpacker
-from pouch.kernel import mount
+from pouch.kernel import confine, mount
 from pouch.spec import digest, errors
 from pouch.store import db, paths
 from pouch.store.snapshot import lowerview
@@ -513,6 +513,12 @@ def test_the_helper_keeps_few_capabilities_no_way_back_and_no_descriptors(tmp_pa
     assert (fields["NoNewPrivs"], int(fields["CapInh"], 16)) == ("1", 0)
     assert "['inside'] /" in done.stdout
     assert "no way back" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_DAC_READ_SEARCH"])
+def test_what_leads_out_again_cannot_be_kept(name):
+    with pytest.raises(errors.InvalidInput, match="is not confined"):
+        confine.into("/nowhere", (*unpacker.KEPT, name))
 
 
 def test_the_helpers_mounts_are_its_own(bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import calendar
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,8 @@ class Images:
         self.layers = layer_room.Layers(places, database)
         self._database = database
         self._decoded: dict[str, tuple[bytes, manifest.ImageConfig]] = {}
+        self._changing = threading.Lock()
+        """Held while a record and its blobs come or go together."""
 
     def tidy(self) -> None:
         """At the daemon's start: delete what was unfinished, and layers and blobs that no image uses."""
@@ -124,15 +127,16 @@ class Images:
         config = decode_config(raw)
         chain = digest.chain_ids(config.rootfs.diff_ids)
         sizes = {row.chain_id: row.size for row in self._database.layers()}
-        id = self.content.put(raw)
-        self._database.insert_image(
-            id,
-            manifest_digest=self.content.put(manifest_raw) if manifest_raw else "",
-            created=config.created or NEVER,
-            size=sum(sizes.get(chain_id, 0) for chain_id in chain),
-            layers=chain,
-            references=references,
-        )
+        with self._changing:
+            id = self.content.put(raw)
+            self._database.insert_image(
+                id,
+                manifest_digest=self.content.put(manifest_raw) if manifest_raw else "",
+                created=config.created or NEVER,
+                size=sum(sizes.get(chain_id, 0) for chain_id in chain),
+                layers=chain,
+                references=references,
+            )
         return self.get(id)
 
     def tag(self, ref: str, name: str) -> None:
@@ -161,12 +165,13 @@ class Images:
         return removed
 
     def _delete(self, row: db.ImageRow) -> builtins.list[Removed]:
-        self._database.delete_image(row.id)
-        self._decoded.pop(row.id, None)
-        rows = self._database.images()
-        for blob in (row.id, row.manifest_digest):
-            if blob and not any(blob in (other.id, other.manifest_digest) for other in rows):
-                self.content.delete(blob)
+        with self._changing:
+            self._database.delete_image(row.id)
+            self._decoded.pop(row.id, None)
+            rows = self._database.images()
+            for blob in (row.id, row.manifest_digest):
+                if blob and not any(blob in (other.id, other.manifest_digest) for other in rows):
+                    self.content.delete(blob)
         return [("Deleted", row.id), *(("Deleted", chain) for chain in self.layers.collect())]
 
     # -- finding ------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
         with store.layers.lease([chain_id for chain in chains for chain_id in chain]):
             for one, chain in zip(found, chains, strict=True):
                 _ensure(store, source, one, chain, report)
-            return [name for one in found for name in _record(store, one)]
+            return [name for one in found for name in _record(store, one, report)]
 
 
 def _ensure(store: images.Images, source: archive.Archive, one: _Found, chain: tuple[str, ...], report: Report) -> None:
@@ -78,9 +78,14 @@ def _by_stored_bytes(report: Report, stored: _Checked, size: int) -> Report:
     return told
 
 
-def _record(store: images.Images, one: _Found) -> list[str]:
+def _record(store: images.Images, one: _Found, report: Report) -> list[str]:
     image = store.add(one.raw, one.references, manifest_raw=one.manifest_raw)
-    return [images.familiar(name) for name in one.references] or [image.id]
+    names = [images.familiar(name) for name in one.references] or [image.id]
+    here = platforms.host()
+    if (one.config.os, one.config.architecture) != (here.os, here.architecture):
+        made_for = f"{one.config.os or 'unknown'}/{one.config.architecture or 'unknown'}"
+        report(f"Warning: {names[0]} is made for {made_for}, this host is {platforms.spell(here)}")
+    return names
 
 
 class _Checked:

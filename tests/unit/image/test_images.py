@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 
 import pytest
 
@@ -302,6 +303,26 @@ def test_by_id_a_stopped_container_needs_force_and_keeps_the_image(store):
 def test_an_unknown_image_cannot_be_removed(store):
     with pytest.raises(errors.NotFound, match="No such image: web:latest"):
         removed(store, "web")
+
+
+def test_an_image_added_while_it_is_removed_keeps_its_configuration(store, monkeypatch):
+    made = store.image("web")
+    threads = []
+    real = store.images.content.delete
+
+    def delete(of):
+        threads.append(threading.Thread(target=store.images.add, args=(made.raw, ["docker.io/library/web:again"])))
+        threads[-1].start()
+        threads[-1].join(0.3)  # it gets as far as it can while the removal is half done
+        real(of)
+
+    with store.images.layers.lease(made.layers):
+        monkeypatch.setattr(store.images.content, "delete", delete)
+        removed(store, "web")
+        for thread in threads:
+            thread.join()
+        store.images._decoded.clear()
+        assert store.images.get("web:again").raw == made.raw
 
 
 # -- at the daemon's start --------------------------------------------------------------------------------------------

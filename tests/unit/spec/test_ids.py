@@ -41,7 +41,7 @@ def test_a_name_comes_back_without_its_slash(name):
 )
 def test_other_names_are_refused_in_dockers_words(name):
     with pytest.raises(
-        errors.InvalidInput, match=r"Invalid container name \(.*\), only \[a-zA-Z0-9\]\[a-zA-Z0-9_.-\] are allowed"
+        errors.InvalidInput, match=r"(?s)Invalid container name \(.*\), only \[a-zA-Z0-9\]\[a-zA-Z0-9_.-\] are allowed"
     ) as caught:
         ids.check_name(name)
     assert caught.value.hint
