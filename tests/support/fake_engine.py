@@ -307,16 +307,19 @@ class FakeImages(_Noun):
         async for step in self.steps:
             yield step
         self._engine.finished.append("images.load whole")
+        self._engine.called.setdefault("images.load whole", asyncio.Event()).set()
 
     async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
         await self._do("bootstrap", name, include, variant, mirror)
         return self._bootstrapping()
 
     async def _bootstrapping(self) -> AsyncIterator[views.Progress]:
-        async for step in self.steps:
-            yield step
-        self._engine.finished.append("images.bootstrap whole")
-        self._engine.called.setdefault("images.bootstrap whole", asyncio.Event()).set()
+        try:
+            async for step in self.steps:
+                yield step
+            self._engine.finished.append("images.bootstrap whole")
+        finally:
+            self._engine.called.setdefault("images.bootstrap ended", asyncio.Event()).set()
 
     async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
         await self._do("history", ref)

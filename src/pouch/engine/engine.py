@@ -53,6 +53,7 @@ class Engine:
     async def close(self) -> None:
         """Let go: containers go on."""
         self.events.close()
+        self.images.close()
         await self._life.close()
 
 

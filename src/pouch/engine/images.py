@@ -7,6 +7,7 @@ import builtins
 import io
 import os
 import queue
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from pouch.engine import create, shelf, views
@@ -24,6 +25,7 @@ class Images:
     def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
         self._equipment = equipment
         self._shelf = containers
+        self._cancels: set[threading.Event] = set()
 
     async def template(self, ref: str) -> create.Template:
         """What a new container needs of an image. Raises NotFound with Docker's sentence."""
@@ -44,7 +46,7 @@ class Images:
         users: dict[str, builtins.list[image_room.User]] = {}
         for one in self._shelf:
             users.setdefault(one.record.image_id, []).append(image_room.User(one.id, running=one.running))
-        removed = await self._equipment.pools.db(self._equipment.images.remove, ref, force=force, in_use=users)
+        removed = await self._equipment.pools.long(self._equipment.images.remove, ref, force=force, in_use=users)
         for kind, what in removed:
             self._equipment.events.publish("image", "untag" if kind == "Untagged" else "delete", what, {"name": what})
         return removed
@@ -69,14 +71,38 @@ class Images:
 
     async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
         """See the facade."""
+        cancel = threading.Event()
 
         def work(report: Report) -> None:
             bootstrap.bootstrap(
-                self._equipment.images, name, include=include, variant=variant, mirror=mirror, report=report
+                self._equipment.images,
+                name,
+                include=include,
+                variant=variant,
+                mirror=mirror,
+                report=report,
+                cancel=cancel,
             )
             self._told("bootstrap", name)
 
-        return self._progress(work)
+        return self._cancelled_by_leaving(self._progress(work), cancel)
+
+    async def _cancelled_by_leaving(
+        self, steps: views.ProgressStream, cancel: threading.Event
+    ) -> AsyncIterator[views.Progress]:
+        """Minutes of work for a client that has gone would be a surprise; nothing of it is kept."""
+        self._cancels.add(cancel)
+        try:
+            async for step in steps:
+                yield step
+        finally:
+            cancel.set()
+            self._cancels.discard(cancel)
+
+    def close(self) -> None:
+        """Give up what takes long: the daemon stops."""
+        for cancel in self._cancels:
+            cancel.set()
 
     def _told(self, action: str, name: str) -> None:
         self._loop.call_soon_threadsafe(self._equipment.events.publish, "image", action, name, {"name": name})

@@ -424,14 +424,26 @@ async def test_an_image_is_finished_when_its_client_leaves_midway():
     async with edge_client.running() as daemon:
         steps = daemon.engine.images.steps = fake_engine.FakeStream(views.Progress("Begun"), open_end=True)
         client = await daemon.client()
-        await client.ask("POST", "/images/bootstrap?name=debian:bookworm")
+        await client.ask("POST", "/images/load", body=b"archive")
         await client.head()
         await client.chunk()
         await client.leave()
         await daemon.forgotten()
         steps.queue.put_nowait(views.Progress("Unseen"))
         steps.queue.put_nowait(StopAsyncIteration())
-        await daemon.engine.reached("images.bootstrap whole")
+        await daemon.engine.reached("images.load whole")
+
+
+async def test_bootstrapping_ends_with_its_client():
+    async with edge_client.running() as daemon:
+        daemon.engine.images.steps = fake_engine.FakeStream(views.Progress("Begun"), open_end=True)
+        client = await daemon.client()
+        await client.ask("POST", "/images/bootstrap?name=debian:bookworm")
+        await client.head()
+        await client.chunk()
+        await client.leave()
+        await daemon.engine.reached("images.bootstrap ended")
+        assert "images.bootstrap whole" not in daemon.engine.finished
 
 
 @pytest.mark.parametrize(

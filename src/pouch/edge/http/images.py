@@ -71,7 +71,7 @@ class Images:
             raise errors.InvalidInput("name is missing: the image to make", hint="for example name=debian:bookworm")
         include = tuple(package for package in request.text("include").replace(",", " ").split() if package)
         steps = await self._images.bootstrap(name, include, request.text("variant"), request.text("mirror"))
-        return Stream(message.JSON, streams.progress_pieces(steps, sentences="status"), must_finish=True)
+        return Stream(message.JSON, streams.progress_pieces(steps, sentences="status"))
 
     async def pull(self, request: Request) -> Answer:
         """Say how an image comes here without a registry."""
