@@ -126,6 +126,7 @@ class Images:
                 steps.put_nowait(None)
 
         running = asyncio.create_task(run(), name="image work")
+        running.add_done_callback(lambda task: task.cancelled() or task.exception())  # who left does not ask
 
         async def stream() -> AsyncIterator[views.Progress]:
             while (step := await steps.get()) is not None:
