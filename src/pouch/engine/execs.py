@@ -95,6 +95,7 @@ class Execs:
                 detach=detach,
                 size=size,
                 cgroup=await self._equipment.pools.fs(groups.of_init, run),
+                owner=_owner(document, run),
             )
         except errors.StartFailed as error:
             one.exit_code = error.exit_code
@@ -174,6 +175,15 @@ class Execs:
                 f'chdir to cwd ("{path}") set in config.json failed: no such file or directory', exit_code=126
             )
         return path
+
+
+def _owner(document: inputs.Document, run: records.Run) -> tuple[int, int] | None:
+    """Host ids of the process's user; None without a user namespace, where the runtime gives the streams to it."""
+    if run.user_namespace_base is None:
+        return None
+    user_ = document["user"]
+    assert isinstance(user_, dict)
+    return run.user_namespace_base + int(user_["uid"]), run.user_namespace_base + int(user_["gid"])
 
 
 class _Streams:

@@ -19,7 +19,7 @@ from pouch.engine import cleanup, lifecycle, restart, shelf
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.kernel import process
-from pouch.runtime import exits
+from pouch.runtime import exits, monitor
 from pouch.spec import container, errors
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 async def recover(equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle) -> None:
     """Put every container right; one that cannot be is logged and does not hold up the others."""
+    monitor.take_null_back()
     found = await containers.load()
     await asyncio.gather(*(_recover_one(equipment, containers, life, one) for one in found))
     keep = {one.id for one in containers if one.running}

@@ -13,10 +13,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pouch.kernel import device
 from pouch.kernel import process as processes
 from pouch.runtime import child, failure, oci, stdio, terminal, watch
 from pouch.spec import errors
@@ -79,10 +79,12 @@ async def spawn(
     detach: bool = False,
     size: tuple[int, int] | None = None,
     cgroup: str = "",
+    owner: tuple[int, int] | None = None,
 ) -> ExecProcess:
     """Run an OCI `process` document in a running container; answers when it has begun.
 
-    stdin, stdout, stderr: what the client wants; the rest is /dev/null. size: height, width of the terminal.
+    stdin, stdout, stderr: what the client wants; the rest is a null device. size: height, width of the terminal.
+    owner: host ids for the streams, where the container has a user namespace of its own.
     cgroup: below the container's own, for a container whose init has made it a tree (cgroup v2 refuses processes in its root).
     Raises StartFailed with Docker's words and codes (126, 127), Conflict when the container does not run.
     """
@@ -90,7 +92,7 @@ async def spawn(
     if size is not None and tty:
         document["consoleSize"] = {"height": size[0], "width": size[1]}
     with contextlib.ExitStack() as undo:
-        attempt = _Attempt(runtime, container_id, document, cgroup, undo)
+        attempt = _Attempt(runtime, container_id, document, cgroup, owner, undo)
         relayed = tty and not runtime.sends_console
         if not tty:
             stdin, stdout, stderr = (wanted and not detach for wanted in (stdin, stdout, stderr))
@@ -135,28 +137,31 @@ class _Attempt:
         container_id: str,
         document: Mapping[str, Any],
         cgroup: str,
+        owner: tuple[int, int] | None,
         undo: contextlib.ExitStack,
     ) -> None:
         self._runtime = runtime
         self._id = container_id
         self._document = document
         self._cgroup = cgroup
+        self._owner = owner
         self._undo = undo
         self._home = runtime.make_scratch()
         undo.callback(shutil.rmtree, self._home, ignore_errors=True)
 
     async def with_pipes(self, *, stdin: bool, stdout: bool, stderr: bool) -> tuple[child.Child, int, stdio.PipeStdio]:
         """Run it with pipes for what is wanted."""
-        in_read, in_write = os.pipe() if stdin else (subprocess.DEVNULL, -1)
+        in_read, in_write = os.pipe() if stdin else (device.open_null(), -1)
         ours, given, outputs = [in_write], [in_read], {}
         for stream, wanted in ((1, stdout), (2, stderr)):
-            read_end, write_end = os.pipe() if wanted else (-1, subprocess.DEVNULL)
+            read_end, write_end = os.pipe() if wanted else (-1, device.open_null())
             ours.append(read_end)
             given.append(write_end)
             if wanted:
                 outputs[read_end] = stream
         kept = self._undo.enter_context(_closing(ours))
         with _closing(given):
+            self._give(given)
             runner = self._run(given)
         pid = await self._begun(runner)
         kept.clear()
@@ -166,7 +171,8 @@ class _Attempt:
         """Run it with a terminal that the runtime makes and sends us."""
         console = terminal.ConsoleSocket(f"{self._home}/tty")
         with contextlib.closing(console):
-            runner = self._run([subprocess.DEVNULL] * 3, f"--console-socket={console.path}")
+            with _closing([device.open_null()]) as (null,):
+                runner = self._run([null] * 3, f"--console-socket={console.path}")
             master = await console.receive(runner)
         kept = self._undo.enter_context(_closing([master]))
         pid = await self._begun(runner)
@@ -183,6 +189,12 @@ class _Attempt:
         pid = await self._begun(runner)
         kept.clear()
         return runner, pid, stdio.PipeStdio({master: 1}, master, runner, tty=True)
+
+    def _give(self, given: Sequence[int]) -> None:
+        """The process's user must be able to open /dev/stdout anew; across a user namespace the runtime cannot see to it."""
+        if self._owner is not None:
+            for fd in given:
+                os.fchown(fd, *self._owner)
 
     def _run(self, given: Sequence[int], *options: str) -> child.Child:
         words = [f"--log={self._home}/log", "exec", f"--pid-file={self._home}/pid", *options]

@@ -85,6 +85,7 @@ class Monitor:
         finally:
             answer.close()
             complaint.close()
+            take_null_back()  # before anything of the container runs
 
     def command(self, request: MonitorRequest, home: str) -> list[str]:
         """conmon's argv."""
@@ -138,6 +139,18 @@ class Monitor:
         monitor.send_signal(signal.SIGKILL)  # a runtime below it dies with it (PR_SET_PDEATHSIG)
         await monitor.wait()
         exits.forget(self.exit_dir, request.id)
+
+
+def take_null_back() -> None:
+    """Make root the owner of /dev/null again.
+
+    A runtime that makes a container in a user namespace gives its streams to the namespace's root (crun 1.8), and conmon's stdin for
+    it is the host's /dev/null. Its owner could take the device from all of the host by chmod.
+    """
+    with contextlib.suppress(OSError):
+        found = os.stat(os.devnull)
+        if (found.st_uid, found.st_gid) != (0, 0):
+            os.chown(os.devnull, 0, 0)
 
 
 def _understood(line: bytes) -> tuple[int, str]:
