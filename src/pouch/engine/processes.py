@@ -9,7 +9,7 @@ from pouch.engine import record as records
 from pouch.engine import views
 from pouch.kernel import cgroup, process
 from pouch.rich import categories
-from pouch.runtime import job
+from pouch.runtime import child, job
 from pouch.spec import errors
 
 PS_SECONDS = 10
@@ -18,17 +18,24 @@ PS_BYTES = 8 << 20
 
 async def top(run: records.Run, ps_args: str) -> views.TopView:
     """`ps` on the host with these options, of the container's processes only. Raises InvalidInput with ps's own words."""
-    pids = {str(pid) for pid in cgroup.pids(run.cgroups_path)}
-    finished = await job.run(("ps", *ps_args.split()), b"", timeout=PS_SECONDS, limit=PS_BYTES)
+    pids = [str(pid) for pid in cgroup.pids(run.cgroups_path)]
+    options = ps_args.split()
+    finished = await _ps(f"-q{','.join(pids)}", *options)
+    if finished.status != 0:  # some options do not go together with a choice of processes: then of all
+        finished = await _ps(*options)
     if finished.status != 0:
         text = finished.stderr.decode(errors="replace").strip()
         raise errors.InvalidInput(
             f"error running ps {ps_args}: {text}", hint="the options of ps(1), for example -ef or aux"
         )
-    return _table(finished.stdout.decode(errors="replace"), pids)
+    return _table(finished.stdout.decode(errors="replace"), frozenset(pids))
 
 
-def _table(output: str, pids: set[str]) -> views.TopView:
+async def _ps(*options: str) -> child.Finished:
+    return await job.run(("ps", *options), b"", timeout=PS_SECONDS, limit=PS_BYTES)
+
+
+def _table(output: str, pids: frozenset[str]) -> views.TopView:
     lines = output.splitlines()
     titles = tuple(lines[0].split()) if lines else ()
     if "PID" not in titles:
