@@ -73,6 +73,7 @@ class _Preparation:
         self._warnings: list[str] = []
 
     def run(self, addressing: Addressing) -> Prepared:
+        self._check_sources()
         record = self._record
         self._equipment.snapshots.prepare(record.id)
         os.makedirs(self._bundle, mode=0o711, exist_ok=True)
@@ -101,6 +102,22 @@ class _Preparation:
         )
 
     # -- root file system ---------------------------------------------------------------------------------------------
+
+    def _check_sources(self) -> None:
+        """The sources of bind mounts are there from here on; what they are decides what their mount points must be."""
+        for asked in self._config.host.mounts:
+            if asked.kind != "bind" or os.path.lexists(asked.source):
+                continue
+            if not asked.make_source:
+                raise errors.InvalidInput(
+                    f'invalid mount config for type "bind": bind source path does not exist: {asked.source}'
+                )
+            try:
+                os.makedirs(asked.source)
+            except OSError as error:
+                raise errors.InvalidInput(
+                    f"error while creating mount source path '{asked.source}': {error.strerror}"
+                ) from None
 
     def _mount(self, *, seed: bool) -> None:
         self._equipment.snapshots.mount(
@@ -309,6 +326,7 @@ class _Preparation:
             binds=self._binds(),
             machine=machine,
             init_program=equipment.tools.launch if self._config.host.init else "",
+            directories=frozenset(one.target for one in self._config.host.mounts if os.path.isdir(one.source)),
             default_shm_size=equipment.settings.shm_size,
             ulimits=self._ulimits(),
         )
@@ -321,17 +339,13 @@ class _Preparation:
             yield _device_node(device)
 
     def _binds(self) -> dict[str, str]:
-        """Check the sources of bind mounts; in a user namespace, show them with the container's ids.
+        """In a user namespace, the sources of bind mounts with the container's ids.
 
         A file that belongs to root on the host then belongs to root in the container, and what the container writes is stored
         with the ids it sees: the same as without a namespace, so volumes need no chown and can be shared.
         """
         found: dict[str, str] = {}
         for number, asked in enumerate(one for one in self._config.host.mounts if one.kind == "bind"):
-            if not os.path.lexists(asked.source):
-                raise errors.InvalidInput(
-                    f'invalid mount config for type "bind": bind source path does not exist: {asked.source}'
-                )
             if self._userns_fd is None:
                 continue
             clone = f"{self._bundle}/bind{number}"

@@ -84,6 +84,8 @@ class Mount:
     propagation: str = "rprivate"
     options: tuple[str, ...] = ()
     """Further mount options (tmpfs: size=..., mode=...)."""
+    make_source: bool = False
+    """A missing source is made, a directory (Docker's `-v`); else it is an error (`--mount`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

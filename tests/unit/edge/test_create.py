@@ -260,9 +260,9 @@ def test_a_wrong_umask_is_refused(umask):
 def test_binds():
     found = host(b'{"Binds":["/a:/b","/c/:/d/../e:ro,rshared,Z","/f:/g:bind-nonrecursive"]}').mounts
     assert found == (
-        container.Mount(kind="bind", source="/a", target="/b"),
-        container.Mount(kind="bind", source="/c", target="/e", read_only=True, propagation="rshared"),
-        container.Mount(kind="bind", source="/f", target="/g", options=("bind",)),
+        container.Mount(kind="bind", source="/a", target="/b", make_source=True),
+        container.Mount(kind="bind", source="/c", target="/e", read_only=True, propagation="rshared", make_source=True),
+        container.Mount(kind="bind", source="/f", target="/g", options=("bind",), make_source=True),
     )
 
 

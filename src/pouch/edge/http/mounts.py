@@ -11,6 +11,12 @@ from pouch.spec import container, errors, ids
 _PROPAGATIONS = frozenset(("shared", "slave", "private", "rshared", "rslave", "rprivate"))
 _IGNORED = frozenset(("rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "default"))
 _DEFAULT_PROPAGATION = "rprivate"
+_TMPFS_OPTIONS = (
+    *("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid", "mpol"),
+    *("ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync"),
+    *("atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime"),
+)
+"""tmpfs(5), and the flags of every file system; the kernel's refusal of others (EINVAL) names nothing."""
 
 
 def from_host_config(host: schema.HostConfig) -> tuple[container.Mount, ...]:
@@ -56,6 +62,7 @@ def _bind(text: str) -> container.Mount:
         read_only=read_only,
         propagation=propagation,
         options=tuple(further),
+        make_source=True,
     )
 
 
@@ -130,6 +137,9 @@ def _tmpfs_mount(mount: schema.Mount, target: str) -> container.Mount:
 def _tmpfs(target: str, text: str) -> container.Mount:
     _check_target(target, "tmpfs")
     options = [option for option in text.split(",") if option and option != "rw"]
+    for option in options:
+        if option.partition("=")[0] not in _TMPFS_OPTIONS:
+            raise errors.InvalidInput(f'invalid tmpfs option ["{option}"]', hint="one of " + ", ".join(_TMPFS_OPTIONS))
     return container.Mount(
         kind="tmpfs",
         source="tmpfs",

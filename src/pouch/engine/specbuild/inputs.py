@@ -101,6 +101,8 @@ class Inputs:
     devices: tuple[DeviceNode, ...] = ()
     binds: Mapping[str, str] = field(default_factory=dict)
     """Target of a bind mount to the source to use for it, where that is not what the client said (idmapped clones)."""
+    directories: frozenset[str] = frozenset()
+    """Targets of bind mounts of directories."""
     machine: Machine | None = None
     init_program: str = ""
     """The static init of `--init`; empty: not wanted."""

@@ -108,7 +108,9 @@ def _asked(mount: container.Mount, given: inputs.Inputs) -> inputs.OciMount:
             options.append("ro")
         return inputs.OciMount(target=target, kind="tmpfs", source="tmpfs", options=tuple(options))
     recursion = "bind" if "bind" in mount.options else "rbind"
-    options = [recursion, mount.propagation, *(("ro",) if mount.read_only else ())]
+    # With `ro` alone what is mounted below the source stays writable; `rro` needs mount_setattr(2), and crun a directory.
+    whole = recursion == "rbind" and mount.target in given.directories and given.host.kernel >= (5, 12)
+    options = [recursion, mount.propagation, *(("rro" if whole else "ro",) if mount.read_only else ())]
     return inputs.OciMount(
         target=target, kind="bind", source=given.binds.get(mount.target, mount.source), options=tuple(options)
     )
