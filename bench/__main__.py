@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
                 _measure(case, bench, ready, results)
     print(report.table(results))
     _finish(options, results)
-    return 1 if results.failures() or results.left else 0
+    return 1 if results.failures() or results.left or report.OURS in results.absent else 0
 
 
 def _open(peer: peers.Peer, bench: Bench, results: report.Results, opened: contextlib.ExitStack) -> bool:
@@ -66,7 +66,7 @@ def _open(peer: peers.Peer, bench: Bench, results: report.Results, opened: conte
             peer.open(bench)
             results.versions[peer.name] = peer.version()
         except (BenchError, NotOffered) as error:
-            reason = str(error)
+            reason = f"{error}\n{peer.diagnosis()}".strip()
     if reason:
         results.absent[peer.name] = reason
         _say(f"{peer.title} is absent: {reason}")
@@ -93,7 +93,7 @@ def _measure(case: cases.Case, bench: Bench, ready: Sequence[peers.Peer], result
     _progress("")
     for peer, series in found.items():
         if series.failed:
-            _say(f"{case.title}, {peer} failed: {series.failed}")
+            _say(f"{case.title}, {peer} failed: {series.failed}\n{by_name[peer].diagnosis()}")
 
 
 @contextlib.contextmanager
@@ -114,7 +114,9 @@ def _finish(options: argparse.Namespace, results: report.Results) -> None:
     path = options.json or f"{PROJECT}/bench/results/{results.began:%Y%m%dT%H%M%SZ}.json"
     report.write_json(results, path)
     print(f"written: {os.path.relpath(path)}")
-    if options.write_docs:
+    if options.write_docs and (results.failures() or results.left):
+        print("docs/performance.md stays as it is: not all went well")
+    elif options.write_docs:
         report.write_docs(results, f"{PROJECT}/docs/performance.md")
         print("written: docs/performance.md")
 

@@ -78,6 +78,10 @@ class Peer:
             if not name.startswith(("PYTHON", "CONTAINER", "POUCH", "DOCKER", "NOTIFY_", "LISTEN_"))
         }
 
+    def diagnosis(self) -> str:
+        """What its log said last, for a failure's report; "" without a log."""
+        return ""
+
     def version(self) -> str:
         """One line for the report."""
         raise NotImplementedError

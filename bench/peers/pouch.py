@@ -22,6 +22,7 @@ from bench.peers import Boot, Memory, Peer, private_bytes, resident_bytes
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
+_LOG_LINES = 25
 
 
 def make() -> Peer:
@@ -34,14 +35,16 @@ class Pouch(Peer):
 
     name = "pouch"
     title = "pouch"
-    packages = ("crun", "conmon", "nftables", "golang-github-containers-common")
-    programs = ("crun", "conmon")
+    packages = ("crun", "conmon", "nftables", "golang-github-containers-common", "musl-tools", "gcc", "libc6-dev")
+    programs = ("crun", "conmon", "nft", "gcc")
     order = 10
 
     def open(self, bench: Bench) -> None:
         super().open(bench)
         self._daemon: subprocess.Popen[bytes] | None = None
         self._socket = f"{self.run}/pouchd.sock"
+        self._source = f"{self.home}/src"
+        self._copy_source()
         self._launcher = self._write_launcher()
         self._start()
         for image in (bench.small, bench.rich):
@@ -131,7 +134,7 @@ class Pouch(Peer):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, open(f"{self.home}/log", "ab") as log:
             listener.bind(notify)
             listener.settimeout(0.2)
-            environment = {**self.environment(), "NOTIFY_SOCKET": notify, "PYTHONPATH": f"{PROJECT}/src"}
+            environment = {**self.environment(), "NOTIFY_SOCKET": notify, "PYTHONPATH": self._source}
             self._daemon = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
@@ -161,6 +164,16 @@ class Pouch(Peer):
             self._daemon.wait()
             self.bench.note(f"pouchd did not stop in {_STOP_SECONDS:.0f} s and was killed")
 
+    def _copy_source(self) -> None:
+        """Measure the tree as it is now, whoever edits it meanwhile; rich mode's launcher is built beside it, as an installation has it."""
+        shutil.copytree(f"{PROJECT}/src", self._source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        self.commands.run([f"{PROJECT}/scripts/build-launch", f"{self._source}/pouch/libexec/launch"])
+
+    def diagnosis(self) -> str:
+        with contextlib.suppress(OSError), open(f"{self.home}/log", encoding="utf-8", errors="replace") as log:
+            return "".join(log.readlines()[-_LOG_LINES:]).strip()
+        return ""
+
     # -- the command line
 
     def _pouch(self, *words: str) -> list[str]:
@@ -171,7 +184,7 @@ class Pouch(Peer):
         system = shutil.which("python3", path="/usr/bin")
         interpreter = system if system and _new_enough(system) else sys.executable
         with open(f"{PROJECT}/scripts/pouch", encoding="utf-8") as file:
-            text = file.read().replace("@PYTHON@", interpreter).replace("@SRC@", f"{PROJECT}/src")
+            text = file.read().replace("@PYTHON@", interpreter).replace("@SRC@", self._source)
         path = f"{self.home}/pouch"
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
