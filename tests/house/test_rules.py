@@ -43,8 +43,14 @@ def test_mypy_finds_nothing():
 def test_rooms_import_only_what_they_may():
     """The contracts are in .importlinter."""
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    environment = {**os.environ, "PYTHONPATH": str(sources.ROOT / "src")}
     done = subprocess.run(
-        [PYTHON, "-c", code, "--no-cache"], cwd=sources.ROOT, capture_output=True, text=True, check=False
+        [PYTHON, "-c", code, "--no-cache"],
+        cwd=sources.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     assert " 0 broken" in done.stdout
