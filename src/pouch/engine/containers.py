@@ -42,6 +42,7 @@ class Containers:
         if name:
             name = ids.check_name(name)
         create.check(config, self._equipment.settings)
+        create.check_host(config.host, self._equipment.host)
         image = await self._images.template(config.image)
         now = self._equipment.clock.now_ns()
         id_ = ids.new_id()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
-from pouch.engine.specbuild import build, capabilities
-from pouch.kernel import process
+from pouch.engine.specbuild import build, capabilities, inputs
+from pouch.kernel import cgroup, process
 from pouch.network import files as network_files
 from pouch.spec import container, errors
 
@@ -52,7 +54,7 @@ def record(
         id=id,
         name=name,
         created=created,
-        config=config,
+        config=dataclasses.replace(config, host=_with_swap(config.host)),
         image_id=image.id,
         image_name=config.image,
         layers=image.layers,
@@ -66,6 +68,14 @@ def record(
         runtime=config.host.runtime or settings.runtime,
         secret=secrets.token_hex(32),
     )
+
+
+def _with_swap(host: container.HostConfig) -> container.HostConfig:
+    """Docker's default: as much swap as memory, so a limit of twice the memory on both."""
+    limits = host.resources
+    if not limits.memory or limits.memory_swap:
+        return host
+    return dataclasses.replace(host, resources=dataclasses.replace(limits, memory_swap=limits.memory * 2))
 
 
 def _argv(config: container.ContainerConfig, image: Template) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -139,14 +149,47 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
             f"logger: no log driver named '{host.log_driver}' is registered", hint="json-file, local or none"
         )
     network_files.check(extra=host.extra_hosts, servers=host.dns, search=host.dns_search, options=host.dns_options)
+    log_size(host.log_options, 0)
     for text in (*host.cap_add, *host.cap_drop):
         capabilities.name(text)
     build.security_options(host.security_opt)
     _check_resources(host.resources)
     _check_sysctls(host)
     _check_ulimits((*host.ulimits,))
+    if not -1000 <= host.oom_score_adj <= 1000:
+        raise errors.InvalidInput(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if config.rich is not None:
         _check_rich(config)
+
+
+def check_host(wanted: container.HostConfig, host: inputs.Host) -> None:
+    """What this host cannot be asked for. Raises InvalidInput."""
+    limits = wanted.resources
+    if host.cpus and limits.nano_cpus > len(host.cpus) * 10**9:
+        raise errors.InvalidInput(
+            f"Range of CPUs is from 0.01 to {len(host.cpus):.2f}, as there are only {len(host.cpus)} CPUs available"
+        )
+    if not limits.cpuset_cpus:
+        return
+    missing = cgroup.parse_list(limits.cpuset_cpus) - host.cpus
+    if host.cpus and missing:
+        raise errors.InvalidInput(
+            f"Requested CPUs are not available - requested {limits.cpuset_cpus}, "
+            f"available: {','.join(str(number) for number in sorted(host.cpus))}"
+        )
+
+
+def log_size(options: Mapping[str, str], default: int) -> int:
+    """`max-size` of the log driver's options (`10m`) in bytes, the default where it is not given. Raises InvalidInput."""
+    text = options.get("max-size", "")
+    if not text or text == "-1":
+        return default
+    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    factor = units.get(text[-1].lower(), 1)
+    digits = text[:-1] if factor > 1 else text
+    if not digits.isdecimal() or not int(digits):
+        raise errors.InvalidInput(f"invalid value for max-size: {text!r}", hint="bytes, or a number with k, m or g")
+    return int(digits) * factor
 
 
 def _check_resources(wanted: container.Resources) -> None:

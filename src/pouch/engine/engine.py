@@ -168,6 +168,7 @@ def _host(settings: engine_settings.Settings, *, systemd: bool) -> inputs.Host:
         seccomp=_seccomp(settings.seccomp_profile),
         controllers=cgroup.available_controllers(),
         systemd_cgroup=systemd,
+        cpus=cgroup.available_cpus() or frozenset(os.sched_getaffinity(0)),
     )
 
 

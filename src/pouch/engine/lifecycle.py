@@ -13,9 +13,23 @@ import functools
 import logging
 import os
 import stat
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 
-from pouch.engine import boot, cleanup, clock, groups, hooks, prepare, processes, restart, shelf, signals, tail, views
+from pouch.engine import (
+    boot,
+    cleanup,
+    clock,
+    create,
+    groups,
+    hooks,
+    prepare,
+    processes,
+    restart,
+    shelf,
+    signals,
+    tail,
+    views,
+)
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities
@@ -100,7 +114,7 @@ class Lifecycle:
             tty=config.tty,
             stdin=config.open_stdin,
             stdin_once=config.stdin_once,
-            log_max_size=_log_size(config.host.log_options, self._equipment.settings.log_max_size),
+            log_max_size=create.log_size(config.host.log_options, self._equipment.settings.log_max_size),
         )
         return await self._equipment.monitors[record.runtime].create(request)
 
@@ -300,12 +314,12 @@ class Lifecycle:
         record, rebooted = self._ended(one.record, exit_) if one.running else (one.record, False)
         if one.running:
             record = dataclasses.replace(record, intent=records.Intent.POSTSTOP)
-            await self._shelf.save(one, record)
+            await self._shelf.note(one, record)
             one.ended.set()
             self._publish_end(record, exit_)
         if record.intent is records.Intent.POSTSTOP and record.config.host.poststop_hooks:
             await self._poststop(record, exit_)
-            await self._shelf.save(one, dataclasses.replace(record, intent=records.Intent.NONE))
+            await self._shelf.note(one, dataclasses.replace(record, intent=records.Intent.NONE))
         await cleanup.run(self._equipment, record)
         record = dataclasses.replace(
             record, intent=records.Intent.NONE, run=None, gateway="", prefix_length=0
@@ -314,7 +328,7 @@ class Lifecycle:
         if again:
             count = record.state.restart_count + (0 if rebooted else 1)
             record = record.with_state(status=container.Status.RESTARTING, restart_count=count)
-        await self._shelf.save(one, record)
+        await self._shelf.note(one, record)
         one.supervisor = None
         if again:
             one.release(record.state.exit_code, "next-exit")
@@ -437,7 +451,7 @@ class Lifecycle:
     async def remove(self, one: shelf.Container) -> None:
         """Forget a container that does not run, with all that is kept of it."""
         record = dataclasses.replace(one.record, intent=records.Intent.REMOVE)
-        await self._shelf.save(one, record.with_state(status=container.Status.REMOVING))
+        await self._shelf.note(one, record.with_state(status=container.Status.REMOVING))
         one.attachments.abandon()
         await self._equipment.pools.fs(_erase, self._equipment, one.id)
         await self._shelf.delete(one)
@@ -514,16 +528,6 @@ def _own_streams(pid: int, owner: tuple[int, int]) -> None:
             path = f"/proc/{pid}/fd/{number}"
             if stat.S_ISFIFO(os.stat(path).st_mode):
                 os.chown(path, *owner)
-
-
-def _log_size(options: Mapping[str, str], default: int) -> int:
-    """`max-size` of the log driver's options, `10m`; the daemon's own where it is not given."""
-    text = options.get("max-size", "")
-    if not text or text == "-1":
-        return default
-    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    factor = units.get(text[-1].lower(), 1)
-    return int(text[:-1] if factor > 1 else text) * factor
 
 
 def _reason(record: records.Record, exit_: exits.Exit) -> str:

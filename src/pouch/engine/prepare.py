@@ -76,7 +76,9 @@ class _Preparation:
         self._check_sources()
         record = self._record
         self._equipment.snapshots.prepare(record.id)
-        os.makedirs(self._bundle, mode=0o711, exist_ok=True)
+        os.makedirs(self._bundle, exist_ok=True)
+        # Ids of a user namespace pass through; without one, nobody of this host may come near set-id files of the image.
+        os.chmod(self._bundle, 0o711 if self._base is not None else 0o700)
         plan, seeded = self._look()
         self._mount(seed=seeded)
         identity = self._identity()
@@ -101,8 +103,6 @@ class _Preparation:
             warnings=(*self._warnings, *(plan.warnings if plan else ()), *built.warnings),
         )
 
-    # -- root file system ---------------------------------------------------------------------------------------------
-
     def _check_sources(self) -> None:
         """The sources of bind mounts are there from here on; what they are decides what their mount points must be."""
         for asked in self._config.host.mounts:
@@ -118,6 +118,8 @@ class _Preparation:
                 raise errors.InvalidInput(
                     f"error while creating mount source path '{asked.source}': {error.strerror}"
                 ) from None
+
+    # -- root file system ---------------------------------------------------------------------------------------------
 
     def _mount(self, *, seed: bool) -> None:
         self._equipment.snapshots.mount(
@@ -324,9 +326,9 @@ class _Preparation:
             user_namespace_base=self._base,
             devices=tuple(self._devices()),
             binds=self._binds(),
+            directories=frozenset(one.target for one in self._config.host.mounts if os.path.isdir(one.source)),
             machine=machine,
             init_program=equipment.tools.launch if self._config.host.init else "",
-            directories=frozenset(one.target for one in self._config.host.mounts if os.path.isdir(one.source)),
             default_shm_size=equipment.settings.shm_size,
             ulimits=self._ulimits(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Iterator
 
 from pouch.engine import pools as thread_pools
@@ -11,6 +12,8 @@ from pouch.engine import record as records
 from pouch.engine.attachments import Attachments
 from pouch.spec import container, errors
 from pouch.store import db
+
+log = logging.getLogger(__name__)
 
 _SHORTEST_PREFIX = 1
 
@@ -130,6 +133,14 @@ class Shelf:
         """Write a container's new record, then believe it."""
         await self._pools.db(self._database.update_container, record.id, records.encode(record))
         one.record = record
+
+    async def note(self, one: Container, record: records.Record) -> None:
+        """As save, for what has happened and cannot be refused: where the disk is full, memory must know it all the same."""
+        try:
+            await self.save(one, record)
+        except errors.Unavailable as error:
+            log.error("container %s: its state could not be written: %s", one.id[:12], error)  # noqa: TRY400
+            one.record = record
 
     async def rename(self, one: Container, name: str) -> None:
         """Conflict in Docker's sentence when the name is taken."""

@@ -1,6 +1,10 @@
 """From a client's config and an image to a record: Docker's rules, and its refusals."""
 
+import dataclasses
+import re
+
 import pytest
+from support import engine
 
 from pouch.engine import create
 from pouch.engine import record as records
@@ -81,6 +85,7 @@ Resources = container.Resources
         ({"host": HostConfig(runtime="kata")}, "unknown or invalid runtime name: kata"),
         ({"host": HostConfig(cap_add=("FLY",))}, "invalid capability"),
         ({"host": HostConfig(log_driver="fluentd")}, "no log driver named 'fluentd'"),
+        ({"host": HostConfig(log_options={"max-size": "ten"})}, "invalid value for max-size: 'ten'"),
         ({"host": HostConfig(resources=Resources(memory=1024))}, "Minimum memory limit allowed is 6MB"),
         ({"host": HostConfig(resources=Resources(memory_swap=1 << 30))}, "You should always set the Memory limit"),
         ({"host": HostConfig(resources=Resources(nano_cpus=1, cpu_quota=1))}, "Nano CPUs and CPU Period"),
@@ -126,3 +131,33 @@ def test_rich_containers_have_a_user_namespace_unless_told_otherwise():
     assert make(host=HostConfig(userns_mode="private")).user_namespaced
     assert not make(rich=container.RichConfig(), host=HostConfig(userns_mode="host")).user_namespaced
     assert not make(rich=container.RichConfig(), host=HostConfig(privileged=True)).user_namespaced
+
+
+def test_as_much_swap_as_memory_unless_told_otherwise():
+    def limits(**wanted):
+        resources = container.Resources(**wanted)
+        return make(host=container.HostConfig(resources=resources)).config.host.resources
+
+    assert limits(memory=64 << 20).memory_swap == 128 << 20
+    assert limits(memory=64 << 20, memory_swap=-1).memory_swap == -1
+    assert limits().memory_swap == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ({"nano_cpus": 2_000_000_001}, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
+        ({"cpuset_cpus": "0-2"}, "Requested CPUs are not available - requested 0-2, available: 0,1"),
+        ({"cpuset_cpus": "x"}, '"x" is no list of numbers'),
+    ],
+)
+def test_more_cpus_than_there_are_are_refused(wanted, text):
+    host = dataclasses.replace(engine.HOST, cpus=frozenset({0, 1}))
+    with pytest.raises(errors.InvalidInput, match=re.escape(text)):
+        create.check_host(container.HostConfig(resources=container.Resources(**wanted)), host)
+
+
+def test_cpus_that_are_there_are_let_through():
+    host = dataclasses.replace(engine.HOST, cpus=frozenset({0, 1}))
+    for wanted in ({"nano_cpus": 2_000_000_000}, {"cpuset_cpus": "0-1"}, {"cpuset_cpus": "1"}, {}):
+        create.check_host(container.HostConfig(resources=container.Resources(**wanted)), host)

@@ -110,8 +110,8 @@ def test_a_negative_oom_score_is_raised_to_zero_and_said():
     assert any("oom_score_adj" in warning for warning in found.warnings)
 
 
-def test_memory_gets_as_much_swap_again_and_cpus_become_a_quota():
-    wanted = container.Resources(memory=64 << 20, nano_cpus=1_500_000_000, pids_limit=50)
+def test_limits_become_the_documents_and_cpus_a_quota():
+    wanted = container.Resources(memory=64 << 20, memory_swap=128 << 20, nano_cpus=1_500_000_000, pids_limit=50)
     limits = built(engine.record(host=HostConfig(resources=wanted))).spec["linux"]["resources"]
     assert limits["memory"] == {"limit": 64 << 20, "swap": 128 << 20}
     assert limits["cpu"] == {"quota": 150000, "period": 100000}

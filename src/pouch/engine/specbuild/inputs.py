@@ -27,6 +27,8 @@ class Host:
     systemd_cgroup: bool
     kernel: tuple[int, int] = (5, 10)
     """Major and minor version."""
+    cpus: frozenset[int] = frozenset()
+    """Those that containers may be given; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

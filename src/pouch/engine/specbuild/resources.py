@@ -38,6 +38,10 @@ def document(given: inputs.Inputs) -> tuple[inputs.Document, list[str]]:
         controller = {"blockIO": "blkio"}.get(name, name)
         if not part:
             continue
+        if name == "blockIO" and "blkio" in given.host.controllers and given.host.kernel >= (5, 0):
+            # blkio.weight went with the CFQ scheduler; crun knows no other file of v1
+            warnings.append("this kernel has no blkio.weight in cgroup v1: the block IO weight is not set")
+            continue
         if controller not in given.host.controllers and {"blkio": "io"}.get(controller) not in given.host.controllers:
             warnings.append(f"this host has no cgroup controller {controller}: its limits are not set")
             continue
@@ -49,7 +53,8 @@ def _memory(wanted: container.Resources) -> inputs.Document:
     found: inputs.Document = {}
     if wanted.memory > 0:
         found["limit"] = wanted.memory
-        found["swap"] = wanted.memory_swap or wanted.memory * 2  # Docker: as much swap again unless told otherwise
+        if wanted.memory_swap:
+            found["swap"] = wanted.memory_swap
     if wanted.memory_reservation > 0:
         found["reservation"] = wanted.memory_reservation
     return found
