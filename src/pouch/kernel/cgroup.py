@@ -32,6 +32,9 @@ _DELEGATED_V1 = ("cgroup.procs", "tasks")
 _ATTEMPTS = 8
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_LIST_DIGITS = 5
+"""Of a number in a list; kernels know at most 8192 CPUs."""
+
 
 class Mode(enum.StrEnum):
     """How the host has its hierarchies. HYBRID: controllers in v1, and v2 beside them."""
@@ -129,6 +132,28 @@ def available_controllers(*, layout: Layout | None = None) -> frozenset[str]:
             found.update(_read(f"{hierarchy.point}/cgroup.controllers").split())
         else:
             found.update(word for word in hierarchy.controllers if "=" not in word)
+    return frozenset(found)
+
+
+def available_cpus(*, layout: Layout | None = None) -> frozenset[int]:
+    """CPUs that a cpuset may name; none where no hierarchy has cpusets."""
+    for hierarchy in (layout or current()).hierarchies:
+        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
+            if found := _read(f"{hierarchy.point}/{name}").strip():
+                return parse_list(found)
+    return frozenset()
+
+
+def parse_list(text: str) -> frozenset[int]:
+    """Numbers in the kernel's list format, `0-3,8` (cpuset(7)). InvalidInput for what is none."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isascii() and first.isdecimal() and (not dash or (last.isascii() and last.isdecimal()))):
+            raise errors.InvalidInput(f'"{text}" is no list of numbers', hint="numbers and ranges: 0-3,8")
+        if max(len(first), len(last)) > _LIST_DIGITS:
+            raise errors.InvalidInput(f'"{text}": a number is too large')
+        found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
 
 

@@ -174,3 +174,14 @@ class TestProcesses:
     def test_a_process_that_is_gone_is_not_found(self, tmp_path):
         with pytest.raises(errors.NotFound):
             cgroup.process_cgroup(1 << 30, layout=tree(tmp_path))
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("0", {0}), ("0-2,5", {0, 1, 2, 5}), (" 3 , 4", {3, 4}), ("2-1", set())])
+def test_a_list_of_numbers_is_read(text, wanted):
+    assert cgroup.parse_list(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1-2-3", "1,,2", "99999999999", "0-9999999999", "²"])
+def test_what_is_no_list_of_numbers_is_refused(text):
+    with pytest.raises(errors.InvalidInput):
+        cgroup.parse_list(text)
