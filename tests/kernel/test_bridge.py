@@ -341,3 +341,27 @@ class TestSubnet:
 
     def test_current_is_empty_without_the_bridge(self, host):
         assert host.run(lambda: bridge.current_subnet("pouch0")) == ""
+
+
+class TestClaim:
+    def test_a_claimed_subnet_is_seen_as_taken_before_anything_is_connected(self, host, pouch0):
+        host.run(pouch0.claim)
+        host.run(pouch0.claim)
+        taken = host.run(lambda: subnet.occupied("pouch1"))
+        assert subnet.choose(taken) != SUBNET
+        assert host.run(lambda: subnet.choose(subnet.occupied("pouch0"))) == SUBNET
+        assert host.run(lambda: bridge.current_subnet("pouch0")) == str(SUBNET)
+
+    def test_who_chooses_holds_off_others(self):
+        chosen = threading.Event()
+
+        def other():
+            with bridge.choosing():
+                chosen.set()
+
+        with bridge.choosing():
+            thread = threading.Thread(target=other)
+            thread.start()
+            assert not chosen.wait(0.05)
+        thread.join(5)
+        assert chosen.is_set()

@@ -125,11 +125,17 @@ def _examine(settings: engine_settings.Settings, launch: str) -> bool:
 def _bridge(settings: engine_settings.Settings, database: db.Database) -> bridge.Bridge:
     """The default network keeps its subnet over restarts and reboots: containers and people know their addresses."""
     key = f"subnet of {settings.bridge}"
-    current = bridge.current_subnet(settings.bridge) or database.get_meta(key) or ""
-    taken = subnets.occupied(settings.bridge, network_files.host_servers())
-    chosen = subnets.choose(taken, configured=settings.bridge_subnet, current=current)
+    with bridge.choosing():
+        current = bridge.current_subnet(settings.bridge) or database.get_meta(key) or ""
+        taken = subnets.occupied(settings.bridge, network_files.host_servers())
+        chosen = subnets.choose(taken, configured=settings.bridge_subnet, current=current)
+        made = bridge.Bridge(settings.bridge, chosen, mtu=settings.mtu)
+        try:
+            made.claim()
+        except errors.KernelError as error:  # containers with --network none or host can do without
+            log.warning("bridge %s: %s", settings.bridge, error)
     database.set_meta(key, str(chosen))
-    return bridge.Bridge(settings.bridge, chosen, mtu=settings.mtu)
+    return made
 
 
 def _systemd_cgroup(settings: engine_settings.Settings) -> bool:

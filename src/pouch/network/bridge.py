@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import ipaddress
 import os
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pouch.kernel import namespace, rtnetlink
@@ -21,6 +22,7 @@ _PREFIX = "veth"
 _ID_DIGITS = rtnetlink.NAME_MAX - len(_PREFIX)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _IPV4_FORWARD = "/proc/sys/net/ipv4/ip_forward"
+_ALL_LINKS = "/sys/class/net"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,13 @@ class Bridge:
         """Bridge, gateway address, forwarding and rules are there afterwards, also where somebody removed them."""
         with self._lock, rtnetlink.RouteSocket() as kernel:
             self._ensure(kernel)
+
+    def claim(self) -> None:
+        """Have the bridge with its address, and no more: from now on nobody who looks for a free subnet takes this one."""
+        with self._lock, rtnetlink.RouteSocket() as kernel:
+            link = kernel.find_link(self.name) or self._make(kernel)
+            if link.kind == "bridge":
+                self._address(kernel, link)
 
     def connect(self, container_id: str, pid: int, address: str) -> Endpoint:
         """Give the network namespace of a process an eth0 with this address, a default route and a loopback link that is up.
@@ -187,6 +196,17 @@ class Bridge:
                 inside.configure(CONTAINER_LINK, interface, self.gateway)
             undo.pop_all()
         return Endpoint(str(interface.ip), self.subnet.prefixlen, str(self.gateway), mac, name)
+
+
+@contextlib.contextmanager
+def choosing() -> Iterator[None]:
+    """Hold off others who look for a free subnet on this host: between their look and their claim ours would be missed."""
+    descriptor = os.open(_ALL_LINKS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def loopback_up(pid: int) -> None:
