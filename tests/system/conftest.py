@@ -2,6 +2,7 @@
 
 daemon          the session's daemon (support.daemon.Daemon) with the image `busybox`; containers a test leaves are removed after it
 make_daemon     make_daemon(*options): a daemon of the test's own, started, without images; held to the same, and gone afterwards
+rich            the same for rich containers: a daemon of its own, on a tmpfs, whose images support.machines loads
 busybox_tar     path of a docker-archive with the image `busybox`
 """
 
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support import daemon as daemons
-from support import images, kernel, leaks
+from support import images, kernel, leaks, machines
+from support import rich as rich_images
 
 
 def _missing() -> str:
@@ -64,6 +66,28 @@ def daemon(session_daemon: daemons.Daemon) -> Iterator[daemons.Daemon]:
         session_daemon.start()
     remove_all(session_daemon)
     _check(session_daemon, read)
+
+
+@pytest.fixture(scope="session")
+def rich_session(can_run: None) -> Iterator[daemons.Daemon]:
+    """The daemon behind `rich`."""
+    if reason := rich_images.missing():
+        pytest.skip(reason)
+    with machines.in_memory() as one:
+        yield one
+        remove_all(one)
+        assert one.stop() == 0
+        _check(one, 0)
+        one.process = None
+
+
+@pytest.fixture
+def rich(rich_session: daemons.Daemon) -> Iterator[daemons.Daemon]:
+    """The session's daemon for rich containers; held to the same as `daemon`."""
+    read = len(rich_session.log())
+    yield rich_session
+    _emptied(rich_session)
+    _check(rich_session, read)
 
 
 @pytest.fixture
