@@ -144,7 +144,7 @@ class TestOverlay:
 
 @kernel.needs(kernel.user_namespaces, kernel.idmapped_mounts)
 class TestIdmap:
-    """The recipe that containers in a user namespace stand on (docs/contracts.md, facts)."""
+    """The recipe that containers in a user namespace stand on (docs/decisions/0005)."""
 
     def overlay(self, place: Path, count: int) -> tuple[str, str]:
         """upper on the disk, target."""

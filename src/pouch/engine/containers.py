@@ -13,6 +13,7 @@ from pouch.engine import images as image_service
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, inputs
 from pouch.kernel import process
+from pouch.rich import exit as rich_exit
 from pouch.runtime import attach as streams
 from pouch.runtime import logs as log_files
 from pouch.spec import container, errors, ids
@@ -245,7 +246,15 @@ class Containers:
 
     async def get(self, ref: str) -> views.ContainerView:
         """See the facade."""
-        return self._view(self._shelf.get(ref))
+        one = self._shelf.get(ref)
+        view = self._view(one)
+        run = one.record.run
+        if one.running and run is not None and run.has_app:
+            # A machine that goes on after its app (`keep`, `restart`): the app's last end stands in the machine's /run.
+            ended = await self._equipment.pools.fs(rich_exit.read, self._equipment.paths.run_dir(one.id))
+            if ended is not None:
+                view = dataclasses.replace(view, state=dataclasses.replace(view.state, app_exit_code=ended.code))
+        return view
 
     async def list(self, all: bool = False, limit: int = 0) -> builtins.list[views.ContainerView]:
         """See the facade."""
