@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from suites import inits
 from support import rich
 
+from pouch.rich import exit as exits
+from pouch.rich.inits import systemd
 from pouch.spec import container
 
 SANDBOXES = (
@@ -50,7 +53,7 @@ class Systemd(inits.Logins, inits.Conformance):
         unit = b"[Service]\nType=oneshot\nExecStart=/bin/sh -c 'cat /proc/self/environ >/run/seen'\n"
         env = ("A=1  2", 'B="%n" %%', "C=\\n\\", "D=$HOME ${X}", "E=line\nbreak", "F=#;'", "PATH=/opt/x:/usr/bin")
         files = {"/etc/systemd/system/seen.service": unit}
-        with self.shell("exec sleep 1000", userns=userns, env=env, files=files) as machine:
+        with self.shell("exec /bin/sleep 1000", userns=userns, env=env, files=files) as machine:
             machine.ready()
             machine.run("systemctl", "start", "seen.service")
             with open(f"{machine.run_dir}/seen", encoding="utf-8") as file:
@@ -102,3 +105,34 @@ class TestTrixie(Systemd):
     """systemd 257."""
 
     suite = "trixie"
+
+
+class TestPlanForOldSystemd:
+    """What is planned for a systemd before 236, whose units cannot end the machine: tried with a newer one."""
+
+    @pytest.fixture(autouse=True)
+    def old(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(systemd, "version", lambda rootfs: 219)
+
+    def boot(self, script: str, **wishes: Any) -> rich.Machine:
+        return rich.Machine(rich.debian_rootfs("bookworm", rich.SYSTEMD), ["sh", "-c", script], **wishes)
+
+    def test_the_apps_end_ends_the_machine(self) -> None:
+        with self.boot("echo out; exit 7") as machine:
+            machine.wait()
+            assert bytes(machine.out) == b"out\n"
+            assert machine.app_exit() == exits.Exit(7)
+            assert exits.ended_by_app(machine.run_dir)
+
+    def test_a_stop_reaches_the_app_with_its_own_signal(self) -> None:
+        with self.boot(inits.TRAP.format(name="USR1"), stop_signal=10) as machine:
+            machine.ready()
+            machine.until(lambda: b"up" in machine.out)
+            assert machine.stop() < 3
+            assert bytes(machine.out) == b"up\ngot-USR1\n"
+            assert machine.app_exit() == exits.Exit(3)
+
+    def test_restart_runs_it_again(self) -> None:
+        with self.boot("echo again; exit 4", on_exit=container.AppExit.RESTART) as machine:
+            machine.until(lambda: machine.out.count(b"again") >= 3)
+            assert machine.stop() < 5

@@ -12,7 +12,6 @@ from pouch.spec import container
 
 SUCCESS_ACTION = 236
 """Since when a unit can end the machine (systemd.unit(5), SuccessAction=)."""
-_TYPE_EXEC = 240
 _OOM_POLICY = 243
 _RESTART_STEPS = 254
 _TYPE_DROP_IN = 244
@@ -144,7 +143,8 @@ def wanted_by(rootfs: str) -> tuple[str, ...]:
 def app(app: plan.App, version: int, *, supervised: bool) -> bytes:
     """The app's unit. supervised: before 236 a unit cannot end the machine, so the launcher stays and asks for it."""
     service: list[tuple[str, str]] = [
-        ("Type", "exec" if version >= _TYPE_EXEC else "simple"),
+        # not exec: what it would wait for is the launcher, and with 247 an app that ends at once sends PID 1 into an endless loop
+        ("Type", "simple"),
         ("ExecStart", f"{plan.LAUNCH} {'supervise' if supervised else 'app'}"),
         # only the app's first process hears of a stop, as in a plain container; what it leaves behind is killed
         ("KillMode", "mixed"),

@@ -20,7 +20,7 @@ def unit(version: int, *, supervised: bool = False, **app):
 
 def test_a_modern_systemd_ends_the_machine_with_the_app():
     found = unit(252, stop_signal=37, stop_timeout=7)
-    assert found["Service"]["Type"] == "exec"
+    assert found["Service"]["Type"] == "simple"
     assert found["Service"]["ExecStart"] == "/run/pouch/launch app"
     assert found["Service"]["ExecStopPost"] == "/run/pouch/launch exited"
     assert found["Service"]["KillSignal"] == "RTMIN+3"
