@@ -51,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
             ready = [peer for peer in chosen_peers if _open(peer, bench, results, opened)]
             for case in chosen_cases:
                 _measure(case, bench, ready, results)
+            results.machine["load at the end"] = f"{os.getloadavg()[0]:.1f}"
     print(report.table(results))
     _finish(options, results)
     return 1 if results.failures() or results.left or report.OURS in results.absent else 0

@@ -24,7 +24,7 @@ class Results:
     """One run. `series`: case name -> peer name -> what it showed."""
 
     rounds: int
-    machine: Mapping[str, str]
+    machine: dict[str, str]
     versions: dict[str, str]
     absent: dict[str, str]
     cases: Sequence[Case]
@@ -132,7 +132,7 @@ def document(results: Results) -> dict[str, Any]:
     return {
         "began": results.began.isoformat(timespec="seconds"),
         "rounds": results.rounds,
-        "machine": dict(results.machine),
+        "machine": results.machine,
         "versions": results.versions,
         "absent": results.absent,
         "notes": results.notes,
