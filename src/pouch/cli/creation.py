@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pouch.cli import command, files, units, volumes
+from pouch.cli import command, files, tty, units, volumes
 from pouch.cli.errors import ApiError, CliError
 
 TYPE_CHECKING = False
@@ -230,6 +230,8 @@ HOW_TO_GET_IMAGES = (
 def create(client: Client, parsed: Parsed) -> tuple[str, dict[str, Any]]:
     """Create the container and tell its warnings; its id and the document it was made of."""
     config = document(parsed)
+    if parsed.on("tty") and (size := tty.size()):
+        config["HostConfig"]["ConsoleSize"] = list(size)
     cid_file = _CidFile(parsed.text("cidfile"))
     try:
         answer = client.post("/containers/create", {"name": parsed.text("name") or None}, config)

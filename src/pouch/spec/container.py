@@ -171,6 +171,8 @@ class ContainerConfig:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     tty: bool = False
+    console_size: tuple[int, int] | None = None
+    """Rows and columns of the terminal when the app begins; None: whatever it is until somebody sets it."""
     open_stdin: bool = False
     stdin_once: bool = False
     attach_stdin: bool = False

@@ -346,8 +346,19 @@ def test_each_field_of_the_engines_config_is_reached_by_some_document():
         b'{"Image":"i","Entrypoint":["e"],"Cmd":["c"],"Env":["A=1"],"User":"u","WorkingDir":"/w","Umask":"0","Hostname":"h",'
         b'"Domainname":"d","Labels":{"l":"v"},"Annotations":{"a":"b"},"Tty":true,"OpenStdin":true,"StdinOnce":true,'
         b'"AttachStdin":true,"AttachStdout":true,"AttachStderr":true,"StopSignal":"9","StopTimeout":1,"Rich":true,'
-        b'"HostConfig":{"Privileged":true}}'
+        b'"HostConfig":{"Privileged":true,"ConsoleSize":[24,80]}}'
     )
     plain = container.ContainerConfig(image="")
     same = [field.name for field in dataclasses.fields(full) if getattr(full, field.name) == getattr(plain, field.name)]
     assert same == []
+
+
+@pytest.mark.parametrize(("text", "wanted"), [(b"[]", None), (b"[0,0]", None), (b"[24,80]", (24, 80))])
+def test_console_size(text, wanted):
+    assert config(b'{"Image":"i","HostConfig":{"ConsoleSize":' + text + b"}}").console_size == wanted
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"[0,80]", b"[1,2,3]", b"[-1,5]", b"[24,65536]"])
+def test_a_wrong_console_size(text):
+    with pytest.raises(errors.InvalidInput, match="invalid ConsoleSize"):
+        config(b'{"Image":"i","HostConfig":{"ConsoleSize":' + text + b"}}")

@@ -247,3 +247,9 @@ def test_no_new_privileges_is_the_apps_and_not_the_inits():
     assert built(engine.record(host=host)).spec["process"]["noNewPrivileges"] is True
     rich = engine.record(rich=container.RichConfig(), host=host)
     assert built(rich, machine=machine()).spec["process"]["noNewPrivileges"] is False
+
+
+def test_the_terminals_size_is_there_from_the_start():
+    spec = built(engine.record(tty=True, console_size=(40, 100))).spec
+    assert spec["process"]["consoleSize"] == {"height": 40, "width": 100}
+    assert "consoleSize" not in built(engine.record(console_size=(40, 100))).spec["process"]

@@ -181,7 +181,7 @@ def _host_config(view: views.ContainerView) -> Document:
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": None,
-        "ConsoleSize": [0, 0],
+        "ConsoleSize": list(view.config.console_size or (0, 0)),
         "Annotations": view.config.annotations,
         "CapAdd": list(host.cap_add) or None,
         "CapDrop": list(host.cap_drop) or None,

@@ -42,6 +42,7 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
         labels=document.Labels,
         annotations={**document.HostConfig.Annotations, **document.Annotations},
         tty=document.Tty,
+        console_size=_console_size(document.HostConfig.ConsoleSize),
         open_stdin=document.OpenStdin,
         stdin_once=document.StdinOnce,
         attach_stdin=document.AttachStdin,
@@ -75,6 +76,15 @@ def _umask(value: int | str) -> int:
     if not 0 <= number <= 0o777:
         raise errors.InvalidInput(f"invalid Umask {value!r}", hint="octal digits in a text, 0000 to 0777")
     return number
+
+
+def _console_size(value: list[int]) -> tuple[int, int] | None:
+    """Docker's clients say [0, 0] where they have none."""
+    if not any(value):
+        return None
+    if len(value) != 2 or not all(0 < side < 65536 for side in value):
+        raise errors.InvalidInput(f"invalid ConsoleSize {value}", hint="height and width, from 1 to 65535")
+    return value[0], value[1]
 
 
 def _choice(kind: type[E], field: str, value: str, default: E) -> E:

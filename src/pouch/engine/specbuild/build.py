@@ -157,6 +157,9 @@ def _process(
         "capabilities": capabilities.document(allowed, uid=identity.uid),
         "noNewPrivileges": security.no_new_privileges and machine is None,
     }
+    if record.config.tty and record.config.console_size is not None:
+        height, width = record.config.console_size
+        process["consoleSize"] = {"height": height, "width": width}
     if limits:
         process["rlimits"] = [
             {"type": f"RLIMIT_{name.upper()}", "soft": _unsigned(soft), "hard": _unsigned(hard)}

@@ -101,6 +101,8 @@ class HostConfig(Struct):
     DnsOptions: list[str] = field(default_factory=list)
     ExtraHosts: list[str] = field(default_factory=list)
     GroupAdd: list[str] = field(default_factory=list)
+    ConsoleSize: list[int] = field(default_factory=list)
+    """Height, width."""
     ShmSize: int = 0
     Init: bool = False
     PidMode: str = ""
