@@ -16,20 +16,36 @@ from pouch.spec import errors
 log = logging.getLogger(__name__)
 
 
-async def run(equipment: tools.Equipment, record: records.Record) -> None:
-    """Processes, cgroup, link, mounts, files below /run, addresses: each step is tried whatever became of the one before."""
-    async with _going_on(record, "remove the runtime's container"):
-        await equipment.runtime(record.runtime).delete(record.id, force=True)
+async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool = False) -> None:
+    """Processes, cgroup, mounts, files below /run, addresses: each step is tried whatever became of the one before.
+
+    ended: its monitor has told the end of its first process, and with it of the whole pid namespace. The link to the bridge is not
+    among the steps: the kernel takes it away with the network namespace, and waiting for that costs 12 ms.
+    """
+    if not (ended and await _gone(equipment, record)):
+        async with _going_on(record, "remove the runtime's container"):
+            await equipment.runtime(record.runtime).delete(record.id, force=True)
     if record.run is not None:
         async with _going_on(record, "end the monitor"):
             process.send_signal(record.run.monitor_pid, record.run.monitor_start, 9)
     if record.config.host.network_mode == "bridge":
-        async with _going_on(record, "disconnect"):
-            await equipment.pools.fs(equipment.bridge.disconnect, record.id)
         async with _going_on(record, "give its address back"):
             await equipment.pools.db(equipment.database.release_addresses, record.id)
     async with _going_on(record, "take its mounts away"):
         await equipment.pools.fs(_take_away, equipment, record)
+
+
+async def _gone(equipment: tools.Equipment, record: records.Record) -> bool:
+    """Do the runtime's part of an orderly end ourselves, without a process: 1 ms for 5. False where it has to be asked after all."""
+    runtime = equipment.runtime(record.runtime)
+    if not runtime.forgets or record.config.host.pid_mode == "host":
+        return False
+    try:
+        await equipment.pools.fs(cgroup.remove, equipment.cgroups_path(record))
+        await equipment.pools.fs(runtime.forget, record.id)
+    except errors.PouchError:
+        return False
+    return True
 
 
 def _take_away(equipment: tools.Equipment, record: records.Record) -> None:

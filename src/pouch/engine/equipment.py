@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pouch.engine import clock as clocks
@@ -54,6 +56,31 @@ class Ranges:
                 os.close(self._open.popitem()[1])
 
 
+class Filters:
+    """Compiled seccomp filters, as crun leaves them beside its state; handed to it again, they save the compiling.
+
+    Few: one for each profile and set of capabilities. Only crun knows how; another runtime's containers have none.
+    """
+
+    _MOST = 64
+
+    def __init__(self) -> None:
+        self._by_digest: dict[str, str] = {}
+
+    def known(self, runtime: str) -> Mapping[str, str]:
+        """base64 by the section's digest."""
+        return self._by_digest if runtime == "crun" else {}
+
+    def learn(self, runtime: oci.Runtime, container_id: str, digest: str) -> None:
+        """Keep what was compiled for a container that has just been made. Blocking."""
+        if not digest or runtime.name != "crun" or digest in self._by_digest or len(self._by_digest) >= self._MOST:
+            return
+        with contextlib.suppress(OSError), open(f"{runtime.state_root}/{container_id}/seccomp.bpf", "rb") as file:
+            compiled = file.read()
+            if compiled:
+                self._by_digest[digest] = base64.b64encode(compiled).decode()
+
+
 @dataclass(slots=True, kw_only=True)
 class Equipment:
     """The engine's tools."""
@@ -72,6 +99,7 @@ class Equipment:
     host: inputs.Host
     tools: rich_plan.Tools
     ranges: Ranges = field(default_factory=Ranges)
+    filters: Filters = field(default_factory=Filters)
     user_namespaces: bool = True
     """Whether this host can give a container a user namespace with idmapped layers."""
 

@@ -320,7 +320,7 @@ class Lifecycle:
         if record.intent is records.Intent.POSTSTOP and record.config.host.poststop_hooks:
             await self._poststop(record, exit_)
             await self._shelf.note(one, dataclasses.replace(record, intent=records.Intent.NONE))
-        await cleanup.run(self._equipment, record)
+        await cleanup.run(self._equipment, record, ended=exit_.known)
         record = dataclasses.replace(
             record, intent=records.Intent.NONE, run=None, gateway="", prefix_length=0
         ).with_state(ip_address="", mac_address="")
@@ -504,6 +504,7 @@ def _furnish(
     run = record.run
     assert run is not None
     host = record.config.host
+    equipment.filters.learn(equipment.runtime(record.runtime), record.id, prepared.filter_digest)
     if host.network_mode == "bridge":
         endpoint = equipment.bridge.connect(record.id, run.pid, record.state.ip_address)
         record = record.with_state(mac_address=endpoint.mac_address)

@@ -36,6 +36,8 @@ class Prepared:
     stdio_owner: tuple[int, int]
     """Host ids that the pipes of stdin, stdout and stderr must belong to."""
     warnings: tuple[str, ...]
+    filter_digest: str = ""
+    """See `specbuild.build.Built`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ class _Preparation:
             plan=plan,
             stdio_owner=(offset + owner[0], offset + owner[1]),
             warnings=(*self._warnings, *(plan.warnings if plan else ()), *built.warnings),
+            filter_digest=built.filter_digest,
         )
 
     def _check_sources(self) -> None:
@@ -331,6 +334,7 @@ class _Preparation:
             init_program=equipment.tools.launch if self._config.host.init else "",
             default_shm_size=equipment.settings.shm_size,
             ulimits=self._ulimits(),
+            filters=equipment.filters.known(record.runtime),
         )
 
     def _devices(self) -> Iterator[inputs.DeviceNode]:

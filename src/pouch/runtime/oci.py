@@ -34,6 +34,7 @@ class Runtime:
         self.name = os.path.basename(program)
         self.state_root = state_root
         self.systemd_cgroup = systemd_cgroup
+        self._version = 0, ""
         self._scratch = f"{state_root.rstrip('/')}-exec"
         shutil.rmtree(self._scratch, ignore_errors=True)  # of a daemon that died while it began an exec process
         for path in (state_root, self._scratch):
@@ -65,9 +66,21 @@ class Runtime:
         """Whether it holds state of this container; both programs keep a directory per container, named by its id."""
         return os.path.isdir(f"{self.state_root}/{container_id}")
 
+    @property
+    def forgets(self) -> bool:
+        """Whether `forget` does all that `delete` would for an ended container without its cgroup. Not with systemd, which keeps a scope."""
+        return self.name == "crun" and not self.systemd_cgroup
+
+    def forget(self, container_id: str) -> None:
+        """Remove the state of a container whose processes and cgroup are gone. Blocking."""
+        shutil.rmtree(f"{self.state_root}/{container_id}", ignore_errors=True)
+
     async def version(self) -> str:
-        """What the program says of itself, first line (`crun version 1.8.1`)."""
-        return (await self._run("--version")).partition("\n")[0]
+        """What the program says of itself, first line (`crun version 1.8.1`); asked again when the file has changed."""
+        changed = os.stat(self.program).st_mtime_ns
+        if self._version[0] != changed:
+            self._version = changed, (await self._run("--version")).partition("\n")[0]
+        return self._version[1]
 
     async def state(self, container_id: str) -> dict[str, Any] | None:
         """The state document (OCI runtime spec, "State": id, status, pid, bundle ...), or None of an unknown container."""

@@ -253,3 +253,21 @@ def test_the_terminals_size_is_there_from_the_start():
     spec = built(engine.record(tty=True, console_size=(40, 100))).spec
     assert spec["process"]["consoleSize"] == {"height": 40, "width": 100}
     assert "consoleSize" not in built(engine.record(console_size=(40, 100))).spec["process"]
+
+
+def test_annotations_that_steer_the_runtime_are_not_passed_on():
+    record = engine.record(annotations={"run.oci.seccomp_bpf_data": "AAAA", "com.example": "1"})
+    assert built(record).spec["annotations"] == {"com.example": "1"}
+
+
+def test_a_filter_that_was_compiled_before_is_given_again_beside_its_section():
+    first = built(engine.record(), host=with_profile())
+    assert "run.oci.seccomp_bpf_data" not in first.spec["annotations"]
+    again = built(engine.record(), host=with_profile(), filters={first.filter_digest: "QlBG"})
+    assert again.spec["annotations"]["run.oci.seccomp_bpf_data"] == "QlBG"
+    assert again.spec["linux"]["seccomp"] == first.spec["linux"]["seccomp"]
+
+
+def test_another_set_of_capabilities_is_another_filter():
+    more = engine.record(host=HostConfig(cap_add=("SYS_ADMIN",)))
+    assert built(more, host=with_profile()).filter_digest != built(engine.record(), host=with_profile()).filter_digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +15,7 @@ VERSION = "1.0.2"
 """Of the OCI runtime specification."""
 RANGE = 65536
 """Ids of a container's user namespace."""
+RUNTIME_ANNOTATIONS = "run.oci."
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 MASKED = tuple(
@@ -29,6 +31,8 @@ class Built:
 
     spec: inputs.Document
     warnings: tuple[str, ...]
+    filter_digest: str = ""
+    """Of `linux.seccomp`; "" where there is none. A key for `inputs.Inputs.filters`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +85,36 @@ def build(given: inputs.Inputs) -> Built:
         "root": {"path": given.rootfs, "readonly": host.readonly_rootfs},
         "mounts": mounts.build(given),
         "linux": linux,
-        "annotations": dict(record.config.annotations),
+        "annotations": _annotations(given),
     }
+    filter_digest = _precompiled(given, spec)
     if host.uts_mode != "host":
         spec["hostname"] = hostname(record.config, record.id)
         if record.config.domainname:
             spec["domainname"] = record.config.domainname
-    return Built(spec, tuple(warnings))
+    return Built(spec, tuple(warnings), filter_digest)
+
+
+def _annotations(given: inputs.Inputs) -> dict[str, str]:
+    """The client's, without those that steer the runtime itself: crun would replace the filter or run hooks for whoever may name them."""
+    asked = given.record.config.annotations
+    return {key: value for key, value in asked.items() if not key.startswith(RUNTIME_ANNOTATIONS)}
+
+
+def _precompiled(given: inputs.Inputs, spec: inputs.Document) -> str:
+    """Add the compiled filter where it is known: crun takes it and saves 12 ms of compiling. A runtime that does not know the annotation
+
+    compiles the section, which stays. Returns the section's digest.
+    """
+    linux, annotations = spec["linux"], spec["annotations"]
+    assert isinstance(linux, dict)
+    assert isinstance(annotations, dict)
+    if "seccomp" not in linux:
+        return ""
+    digest = hashlib.sha256(msgspec.json.encode(linux["seccomp"])).hexdigest()
+    if digest in given.filters:
+        annotations["run.oci.seccomp_bpf_data"] = given.filters[digest]
+    return digest
 
 
 def foreseen(given: inputs.Inputs) -> tuple[str, ...]:
@@ -131,6 +158,9 @@ def _capabilities(given: inputs.Inputs) -> tuple[frozenset[str], list[str]]:
     asked = {capabilities.name(text) for text in given.record.config.host.cap_add} - {"ALL"}
     missing = sorted((wanted & asked) - given.host.capabilities)
     warnings = [f"{name} is not in this host's bounding set: the container does not get it" for name in missing]
+    kept = capabilities.kept(given.record, given.machine.capabilities_add) if given.machine is not None else ()
+    if kept:
+        warnings.append(f"the init keeps {', '.join(sorted(kept))}, without which it is none; the app does not get it")
     return wanted & given.host.capabilities, warnings
 
 

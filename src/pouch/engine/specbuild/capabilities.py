@@ -28,6 +28,9 @@ HOST_WIDE = frozenset(
 )
 """What no user namespace confines: an init is better off without, as it then knows that it cannot."""
 
+MACHINE = frozenset(f"CAP_{name}" for name in "CHOWN DAC_OVERRIDE FOWNER KILL SETGID SETPCAP SETUID SYS_BOOT".split())
+"""Without these no init can start an app as its user, stop its services and end the machine."""
+
 
 def app(record: records.Record) -> frozenset[str]:
     """What the app may have: Docker's set with the client's changes."""
@@ -35,12 +38,23 @@ def app(record: records.Record) -> frozenset[str]:
 
 
 def init(record: records.Record, added: Iterable[str]) -> frozenset[str]:
-    """What PID 1 of a rich container may have; `added` is what its init system needs."""
+    """What PID 1 of a rich container may have; `added` is what its init system needs. What it cannot do without is not the client's to drop."""
+    base = _base(record, added)
+    return _changed(record, base) | (base & MACHINE)
+
+
+def kept(record: records.Record, added: Iterable[str]) -> frozenset[str]:
+    """What the client dropped and the init keeps nevertheless. The app does not get it."""
+    base = _base(record, added)
+    return (base & MACHINE) - _changed(record, base)
+
+
+def _base(record: records.Record, added: Iterable[str]) -> frozenset[str]:
     if record.config.host.privileged:
-        return _changed(record, ALL)
+        return ALL
     if record.user_namespaced:
-        return _changed(record, (ALL - HOST_WIDE) | frozenset(added))
-    return _changed(record, DEFAULT | frozenset(added))
+        return (ALL - HOST_WIDE) | frozenset(added)
+    return DEFAULT | frozenset(added)
 
 
 def _changed(record: records.Record, base: frozenset[str]) -> frozenset[str]:

@@ -111,3 +111,5 @@ class Inputs:
     default_shm_size: int = 64 << 20
     ulimits: tuple[container.Ulimit, ...] = ()
     """The client's, and the daemon's defaults where it said nothing."""
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """Seccomp filters that this runtime has compiled before, base64, by the digest of their section."""
