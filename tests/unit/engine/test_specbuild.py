@@ -92,6 +92,24 @@ def test_an_init_without_one_has_dockers_and_what_it_needs():
     assert capabilities.init(record, ("CAP_SYS_BOOT",)) == capabilities.DEFAULT | {"CAP_SYS_BOOT"}
 
 
+@pytest.mark.parametrize("userns", ["", "host"])
+def test_an_init_keeps_what_it_is_none_without_and_says_so(userns):
+    host = HostConfig(userns_mode=userns, cap_drop=("ALL",), cap_add=("CHOWN",))
+    record = engine.record(rich=container.RichConfig(), host=host)
+    needed = ("CAP_SYS_BOOT",)
+    assert capabilities.init(record, needed) == capabilities.MACHINE
+    assert capabilities.kept(record, needed) == capabilities.MACHINE - {"CAP_CHOWN"}
+    assert capabilities.app(record) == {"CAP_CHOWN"}
+    warning = " ".join(built(record, machine=machine(capabilities_add=needed)).warnings)
+    assert "the init keeps CAP_DAC_OVERRIDE" in warning
+
+
+def test_a_single_capability_can_be_dropped_from_the_whole_machine():
+    record = engine.record(rich=container.RichConfig(), host=HostConfig(cap_drop=("NET_RAW", "SYS_ADMIN")))
+    assert not capabilities.init(record, ()) & {"CAP_NET_RAW", "CAP_SYS_ADMIN"}
+    assert not capabilities.kept(record, ())
+
+
 def test_ulimits_are_clamped_to_the_hosts_hard_limit_and_said():
     limit = container.Ulimit(name="nofile", soft=1 << 20, hard=-1)
     found, warnings = resources.rlimits((limit,), engine.HOST.rlimits, may_raise=False)
