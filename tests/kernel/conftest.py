@@ -12,13 +12,14 @@ from pouch.kernel import mount
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Compare descriptors, children and mounts before and after."""
-    descriptors, points, children = kernel.open_descriptors(), mount.mount_points("/"), kernel.has_children()
+def leaves_nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compare descriptors, children and mounts before and after: mounts of the tests' own, as a running pouchd makes others."""
+    ours = str(tmp_path_factory.getbasetemp())
+    descriptors, points, children = kernel.open_descriptors(), mount.mount_points(ours), kernel.has_children()
     yield
     assert {fd for fd, _ in kernel.open_descriptors()} == {fd for fd, _ in descriptors}
     assert kernel.has_children() is children
-    assert mount.mount_points("/") == points
+    assert mount.mount_points(ours) == points
 
 
 @pytest.fixture
