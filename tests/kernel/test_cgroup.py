@@ -58,6 +58,7 @@ def test_processes_are_found_also_in_groups_that_the_container_made(group, waiti
     enter(inner, waiting.pid)
     assert cgroup.pids(group) == [waiting.pid]
     assert cgroup.process_cgroup(waiting.pid) == f"{group}/system.slice/cron.service"
+    assert cgroup.below(group, waiting.pid) == "system.slice/cron.service"
 
 
 def test_delegation_gives_the_group_and_what_moves_processes_but_no_limit(group):
@@ -69,6 +70,15 @@ def test_delegation_gives_the_group_and_what_moves_processes_but_no_limit(group)
     else:
         assert owned == {"", "cgroup.procs", "tasks"}
     assert os.stat(place).st_gid == 300_001
+
+
+def test_delegation_takes_limits_back_that_a_runtime_gave_away(group):
+    place = cgroup.container_directories(group)[0]
+    for name in ("cgroup.max.descendants" if cgroup.unified_root() else "notify_on_release", "cgroup.procs"):
+        os.chown(f"{place}/{name}", 300_000, 300_000)
+    cgroup.delegate(group, 300_000, 300_000)
+    mine = {name for name in os.listdir(place) if os.stat(f"{place}/{name}").st_uid == 300_000}
+    assert mine <= {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"}
 
 
 def test_the_owner_of_a_delegated_group_can_make_groups_in_it_and_not_beside_it(group):

@@ -49,7 +49,8 @@ async def _gone(equipment: tools.Equipment, record: records.Record) -> bool:
 
 
 def _take_away(equipment: tools.Equipment, record: records.Record) -> None:
-    cgroup.remove(equipment.cgroups_path(record))
+    # where the run was put: the daemon may have come back with another cgroup manager
+    cgroup.remove(record.run.cgroups_path if record.run is not None else equipment.cgroups_path(record))
     equipment.snapshots.unmount(record.id)
     directory = equipment.paths.container_run(record.id)
     mount.unmount_below(directory)

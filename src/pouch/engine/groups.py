@@ -1,18 +1,37 @@
-"""Where in a container's cgroup a further process may go. Blocking."""
+"""Which part of a container's cgroup is its own, and where in it a further process may go. Blocking.
+
+A runtime may put a container below the group it was told, where the limits are: crun with systemd makes `pouch-ID.scope/container`. That
+inner group is the container's own tree; the init is given it, and what the runtime calls a sub-group (`exec --cgroup`) counts from there.
+"""
 
 from __future__ import annotations
 
 from pouch.engine import record as records
 from pouch.kernel import cgroup
+from pouch.spec import errors
+
+
+def of_created(cgroups_path: str, pid: int) -> str:
+    """Where below its group the runtime has put a container that is created and does not run yet; "" for the group itself."""
+    try:
+        return cgroup.below(cgroups_path, pid)
+    except errors.NotFound:  # no hierarchy to find it by (v1 without name=systemd), or it has died: its start will tell
+        return ""
+
+
+def path(run: records.Run) -> str:
+    """The container's own group, as an OCI cgroupsPath."""
+    return f"{cgroup.path_of(run.cgroups_path)}/{run.inner_group}".rstrip("/")
 
 
 def of_init(run: records.Run) -> str:
-    """Where below the container's cgroup its init sits: on v2 a process may not join a group that has become a tree (EBUSY).
+    """Where below the container's own group its init sits: on v2 a process may not join a group that has become a tree (EBUSY).
 
     "" is the container's own.
     """
     if cgroup.mode() is not cgroup.Mode.V2:
         return ""
-    own = cgroup.path_of(run.cgroups_path)
-    _, found, below = cgroup.process_cgroup(run.pid).partition(own)
-    return below.strip("/") if found else ""
+    try:
+        return cgroup.below(path(run), run.pid)
+    except errors.NotFound:  # it ends just now
+        return ""

@@ -140,6 +140,7 @@ class Lifecycle:
             stop_files=plan.stop_files if plan else (),
             user_namespace_base=base,
             state_command=plan.state_command if plan else (),
+            inner_group=await equipment.pools.fs(groups.of_created, prepared.cgroups_path, created.pid),
             has_app=plan.has_app if plan else False,
         )
         record = dataclasses.replace(record, run=run, warnings=prepared.warnings)
@@ -512,7 +513,7 @@ def _furnish(
     elif host.network_mode == "none":
         bridge.loopback_up(run.pid)
     if base is not None or prepared.plan is not None:
-        cgroup.delegate(run.cgroups_path, base or 0, base or 0)
+        cgroup.delegate(groups.path(run), base or 0, base or 0)
     if prepared.stdio_owner != (0, 0):
         _own_streams(run.pid, prepared.stdio_owner)
     return record

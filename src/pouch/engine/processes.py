@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Mapping
 
+from pouch.engine import groups, views
 from pouch.engine import record as records
-from pouch.engine import views
 from pouch.kernel import cgroup, process
 from pouch.rich import categories
 from pouch.runtime import child, job
@@ -82,7 +82,7 @@ def _places(
     """A plain container is its app and nothing else."""
     if record.config.rich is None:
         return {one.pid: categories.Place(categories.Category.APP) for one in found}
-    own = cgroup.path_of(run.cgroups_path)
+    own = groups.path(run)
     return categories.categorise(
         record.state.init,
         [
@@ -101,7 +101,6 @@ def _places(
 def _below(own: str, pid: int) -> str:
     """A process's group below the container's own; "/" for one that is gone meanwhile."""
     try:
-        place = cgroup.process_cgroup(pid)
+        return f"/{cgroup.below(own, pid)}"
     except errors.PouchError:
         return "/"
-    return place.partition(own)[2] or "/"

@@ -48,6 +48,8 @@ class Run:
     user_namespace_base: int | None = None
     state_command: tuple[str, ...] = ()
     """argv that prints the state of a rich container's services, run in it; empty where its init has no such word."""
+    inner_group: str = ""
+    """Below cgroups_path, where the runtime has put the container (see `groups`)."""
     has_app: bool = True
     """Whether the app leaves an exit record (`rich.exit`)."""
 

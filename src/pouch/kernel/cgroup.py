@@ -199,8 +199,8 @@ def container_directories(cgroups_path: str, *, layout: Layout | None = None) ->
 def delegate(cgroups_path: str, uid: int, gid: int, *, layout: Layout | None = None) -> None:
     """Give a container's init the right to sort its processes: chown of the group and what moves processes in it.
 
-    In v2, else in v1's `name=systemd`; limits stay ours (Documentation/admin-guide/cgroup-v2.rst, "Delegation"). NotFound where
-    the group is missing.
+    In v2, else in v1's `name=systemd`; limits stay ours, also where the runtime gave them away (Documentation/admin-guide/cgroup-v2.rst,
+    "Delegation"). NotFound where the group is missing.
     """
     hierarchy = (layout or current()).tracking
     if hierarchy is None:
@@ -211,14 +211,23 @@ def delegate(cgroups_path: str, uid: int, gid: int, *, layout: Layout | None = N
     except FileNotFoundError as error:
         raise errors.NotFound(f"cgroup {place} does not exist") from error
     try:
-        for name in _DELEGATED if hierarchy.unified else _DELEGATED_V1:
-            with contextlib.suppress(FileNotFoundError):  # cgroup.threads is younger than cgroup2
-                os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
+        _give(fd, _DELEGATED if hierarchy.unified else _DELEGATED_V1, uid, gid)
         os.fchown(fd, uid, gid)
     except OSError as error:
         raise errors.KernelError("chown", place, error.errno or errno.EIO) from error
     finally:
         os.close(fd)
+
+
+def _give(fd: int, names: tuple[str, ...], uid: int, gid: int) -> None:
+    """These files of a group to uid and gid, every other to root."""
+    with os.scandir(fd) as entries:
+        found = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    for name in found:
+        if name in names:
+            os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
+        elif os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid != 0:
+            os.chown(name, 0, 0, dir_fd=fd, follow_symlinks=False)
 
 
 def pids(cgroups_path: str, *, layout: Layout | None = None) -> list[int]:
@@ -274,6 +283,18 @@ def cgroup_in(lines: Iterable[str], *, unified: bool) -> str:
         if (number == "0" and not names) if unified else _SYSTEMD in names.split(","):
             return path
     return ""
+
+
+def below(cgroups_path: str, pid: int, *, layout: Layout | None = None) -> str:
+    """Where a process sits below a container's group, as `container/init.scope`; "" where it sits in the group itself.
+
+    NotFound where the process is gone, or is in no part of that group.
+    """
+    own = path_of(cgroups_path)
+    _, found, rest = process_cgroup(pid, layout=layout).partition(own)
+    if not found or (rest and not rest.startswith("/")):
+        raise errors.NotFound(f"process {pid} is not in cgroup {own}")
+    return rest.strip("/")
 
 
 def remove(cgroups_path: str, *, layout: Layout | None = None) -> None:

@@ -175,6 +175,26 @@ class TestProcesses:
         with pytest.raises(errors.NotFound):
             cgroup.process_cgroup(1 << 30, layout=tree(tmp_path))
 
+    @pytest.mark.parametrize(
+        ("place", "wanted"),
+        [
+            ("/system.slice/pouch-ab.scope", ""),
+            ("/system.slice/pouch-ab.scope/container", "container"),
+            ("/system.slice/pouch-ab.scope/container/init.scope", "container/init.scope"),
+            ("/../system.slice/pouch-ab.scope/x", "x"),
+            ("/system.slice/pouch-ab.scope/system.slice/pouch-ab.scope/y", "system.slice/pouch-ab.scope/y"),
+        ],
+    )
+    def test_where_a_process_sits_below_a_group(self, monkeypatch, place, wanted):
+        monkeypatch.setattr(cgroup, "process_cgroup", lambda pid, layout=None: place)
+        assert cgroup.below("system.slice:pouch:ab", 1) == wanted
+
+    @pytest.mark.parametrize("place", ["", "/", "/user.slice", "/system.slice/pouch-ab.scopes", "/system.slice"])
+    def test_a_process_elsewhere_is_not_below_a_group(self, monkeypatch, place):
+        monkeypatch.setattr(cgroup, "process_cgroup", lambda pid, layout=None: place)
+        with pytest.raises(errors.NotFound, match=r"process 1 is not in cgroup /system.slice/pouch-ab.scope"):
+            cgroup.below("system.slice:pouch:ab", 1)
+
 
 @pytest.mark.parametrize(("text", "wanted"), [("0", {0}), ("0-2,5", {0, 1, 2, 5}), (" 3 , 4", {3, 4}), ("2-1", set())])
 def test_a_list_of_numbers_is_read(text, wanted):

@@ -1,0 +1,68 @@
+"""Where a container sits in the group that its runtime was told, and where its exec processes go."""
+
+import pytest
+
+from pouch.engine import groups
+from pouch.engine import record as records
+from pouch.kernel import cgroup
+from pouch.spec import errors
+
+SCOPE = "/system.slice/pouch-ab.scope"
+
+
+def run(inner="", cgroups_path="system.slice:pouch:ab"):
+    return records.Run(
+        pid=7, pid_start=1, monitor_pid=1, monitor_start=1, runtime="crun", cgroups_path=cgroups_path, stop=(), inner_group=inner
+    )  # fmt: skip
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """A host of pure v2; host["place"] is where process 7 is, None when it is gone."""
+    now = {"place": SCOPE, "mode": cgroup.Mode.V2}
+
+    def place(pid, layout=None):
+        if now["place"] is None:
+            raise errors.NotFound("process 7 is gone")
+        return now["place"]
+
+    monkeypatch.setattr(cgroup, "process_cgroup", place)
+    monkeypatch.setattr(cgroup, "mode", lambda: now["mode"])
+    return now
+
+
+def test_a_runtimes_own_inner_group_is_the_containers(host):
+    host["place"] = f"{SCOPE}/container"
+    assert groups.of_created("system.slice:pouch:ab", 7) == "container"
+    assert groups.path(run("container")) == f"{SCOPE}/container"
+    assert groups.path(run(cgroups_path="/pouch/ab")) == "/pouch/ab"
+
+
+def test_a_container_that_cannot_be_found_is_taken_to_be_where_it_was_told(host):
+    for place in (None, "/elsewhere", ""):
+        host["place"] = place
+        assert groups.of_created("system.slice:pouch:ab", 7) == ""
+
+
+@pytest.mark.parametrize(
+    ("inner", "place", "wanted"),
+    [
+        ("", SCOPE, ""),
+        ("", f"{SCOPE}/init.scope", "init.scope"),
+        ("container", f"{SCOPE}/container", ""),
+        ("container", f"{SCOPE}/container/init.scope", "init.scope"),
+    ],
+)
+def test_an_exec_process_goes_where_init_sits_as_the_runtime_counts(host, inner, place, wanted):
+    host["place"] = place
+    assert groups.of_init(run(inner)) == wanted
+
+
+def test_where_limits_are_in_v1_an_exec_process_joins_the_container_itself(host):
+    host |= {"mode": cgroup.Mode.HYBRID, "place": f"{SCOPE}/init.scope"}
+    assert groups.of_init(run()) == ""
+
+
+def test_an_init_that_is_gone_is_left_to_the_runtime_to_complain_of(host):
+    host["place"] = None
+    assert groups.of_init(run()) == ""
