@@ -11,12 +11,32 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 from support import daemon as daemons
 from support import images, kernel, leaks, machines
 from support import rich as rich_images
+
+LONGEST_SECONDS = 180
+"""Of one test. One that hangs fails, and what it made is taken away."""
+
+
+@pytest.fixture(autouse=True)
+def deadline() -> Iterator[None]:
+    """End a test that hangs."""
+
+    def expired(number: int, frame: object) -> None:
+        raise AssertionError(f"the test did not end within {LONGEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _missing() -> str:
