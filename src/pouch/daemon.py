@@ -85,8 +85,9 @@ async def _serve(configuration: config.Configuration) -> None:
                 log.info("pouchd %s is ready after %d ms", __version__, (time.monotonic() - began) * 1000)
                 await stop.wait()
                 _notify("STOPPING=1")
-                log.info("pouchd stops; containers go on")
+                log.info("pouchd stops")
                 await asyncio.gather(*(server.close(GRACE_SECONDS) for server in servers))
+                await opened.farewell()
 
 
 # -- one daemon per root ----------------------------------------------------------------------------------------------

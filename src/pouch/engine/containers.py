@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 from pouch.engine import clock, create, lifecycle, present, processes, shelf, signals, views
@@ -17,6 +18,8 @@ from pouch.rich import exit as rich_exit
 from pouch.runtime import attach as streams
 from pouch.runtime import logs as log_files
 from pouch.spec import container, errors, ids
+
+log = logging.getLogger(__name__)
 
 _NAME_ATTEMPTS = 8
 
@@ -156,6 +159,20 @@ class Containers:
             if not one.running:
                 raise errors.NotModified(f"container {one.id} is stopped already")
             await self._stop(one, timeout)
+
+    async def stop_all(self) -> None:
+        """Stop what runs, all at once, because the host goes down: what restart policies want holds when it comes back."""
+        self._life.end_restarts()
+        await asyncio.gather(*(self._stop_with_host(one) for one in self._shelf if one.running))
+
+    async def _stop_with_host(self, one: shelf.Container) -> None:
+        async with one.lock:
+            if not one.running:
+                return
+            try:
+                await self._life.stop(one, self._patience(one, None), by_user=False)
+            except errors.PouchError as error:
+                log.warning("container %s: %s", one.id[:12], error)
 
     async def _stop(self, one: shelf.Container, timeout: int | None) -> None:
         record = one.record

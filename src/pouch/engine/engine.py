@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator
 
 from pouch.engine import clock as clocks
-from pouch.engine import containers, execs, lifecycle, recover, shelf, system
+from pouch.engine import containers, execs, lifecycle, recover, shelf, shutdown, system
 from pouch.engine import equipment as tools
 from pouch.engine import events as buses
 from pouch.engine import images as image_service
@@ -49,6 +49,12 @@ class Engine:
     async def recover(self) -> None:
         """Put right what the last daemon left, and adopt what still runs."""
         await recover.recover(self.equipment, self._shelf, self._life)
+
+    async def farewell(self) -> None:
+        """The daemon is asked to end: containers go on, unless the host ends too."""
+        if await shutdown.going_down():
+            log.info("the host goes down: containers are stopped")
+            await self.containers.stop_all()
 
     async def close(self) -> None:
         """Let go: containers go on."""

@@ -407,7 +407,7 @@ class Lifecycle:
             one.backoff = restart.delay(one.backoff, ran)
             await equipment.clock.sleep(one.backoff)
         async with one.lock:
-            if one.removed or one.record.state.status is not container.Status.RESTARTING:
+            if self._closing or one.removed or one.record.state.status is not container.Status.RESTARTING:
                 return
             try:
                 await self.start(one)
@@ -427,12 +427,15 @@ class Lifecycle:
         one.release(record.state.exit_code, "not-running")
         return True
 
-    async def stop(self, one: shelf.Container, timeout: float | None) -> None:
-        """An orderly stop, SIGKILL at its end. Raises Unavailable when not even that ended it."""
+    async def stop(self, one: shelf.Container, timeout: float | None, *, by_user: bool = True) -> None:
+        """An orderly stop, SIGKILL at its end. Raises Unavailable when not even that ended it.
+
+        by_user: whether its restart policy shall take it for the user's wish.
+        """
         run = one.require_running()
         if one.record.state.status is container.Status.PAUSED:
             await self._equipment.runtime(run.runtime).resume(one.id)
-        record = dataclasses.replace(one.record, stopped_by_user=True)
+        record = dataclasses.replace(one.record, stopped_by_user=by_user)
         if record.state.boot is not container.Boot.NONE:
             record = record.with_state(boot=container.Boot.STOPPING)
         await self._shelf.save(one, record.with_state(status=container.Status.RUNNING))
@@ -459,9 +462,13 @@ class Lifecycle:
         self._publish(record, "destroy")
         one.release(record.state.exit_code, "next-exit", "not-running", "removed")
 
+    def end_restarts(self) -> None:
+        """From now on nothing is started again: what restart policies want is for the next daemon."""
+        self._closing = True
+
     async def close(self) -> None:
         """Let go of all containers: they go on without us."""
-        self._closing = True
+        self.end_restarts()
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
