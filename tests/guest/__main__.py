@@ -1,0 +1,118 @@
+"""Boot the guest, run the checks in it, print the summary. See scripts/test-guest."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from guest import console, disk, payload
+
+MEMORY_MIB = 3072
+SECONDS = 4 * 3600
+"""For the whole guest; emulation is slow."""
+OFF_SECONDS = 60.0
+"""A host that is switched off with a machine running must be off by then. systemd would wait 90 s for a scope that does not end."""
+
+
+def main() -> int:
+    """0 when every check holds."""
+    options = argparse.ArgumentParser(prog="scripts/test-guest", description=__doc__)
+    options.add_argument("rows", nargs="*", metavar="ROW", help="only these of tests/guest/inside/__main__.py")
+    options.add_argument("--log", default=f"{disk.CACHE}/guest/console.log", help="where the whole console goes")
+    options.add_argument("--accel", default="tcg,thread=multi", help="qemu's -accel")
+    chosen = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the guest goes too
+    began = time.monotonic()
+    found = disk.ensure()
+    print(f"disk {os.path.dirname(found.image)}, console {chosen.log}", flush=True)
+    results = console.Results()
+    with tempfile.TemporaryDirectory(prefix="run-", dir=f"{disk.CACHE}/guest") as home:
+        payload.make(f"{home}/payload.img", chosen.rows)
+        _image("create", "-q", "-f", "qcow2", "-b", found.image, "-F", "raw", f"{home}/root.qcow2")
+        off = _boot(found, home, chosen.accel, chosen.log, results)
+        if results.witness:
+            _look_back(f"{home}/root.qcow2", home, off, results)
+    print(f"\n-- {time.monotonic() - began:.0f} s")
+    for line in console.summary(results):
+        print(line)
+    return 0 if results.good else 1
+
+
+def _boot(found: disk.Disk, home: str, accel: str, log: str, results: console.Results) -> float:
+    """Run the guest to its end; the seconds between the last line and that."""
+    words = "root=/dev/vda rw console=ttyS0 quiet loglevel=3 systemd.show_status=0 panic=3 systemd.mask=serial-getty@ttyS0.service"
+    argv = [
+        "timeout",
+        "--foreground",
+        str(SECONDS),
+        "qemu-system-x86_64",
+        "-accel",
+        accel,
+        "-cpu",
+        "max",
+        "-machine",
+        "q35",
+    ]
+    argv += ["-m", str(MEMORY_MIB), "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
+    argv += ["-drive", f"file={home}/root.qcow2,if=virtio,format=qcow2,cache=unsafe"]
+    argv += ["-drive", f"file={home}/payload.img,if=virtio,format=raw,cache=unsafe"]
+    argv += [
+        "-device",
+        "virtio-rng-pci",
+        "-nic",
+        "none",
+        "-kernel",
+        found.kernel,
+        "-initrd",
+        found.initrd,
+        "-append",
+        words,
+    ]
+    with (
+        open(log, "w", encoding="utf-8") as kept,
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as guest,
+    ):
+        assert guest.stdout is not None
+        last = time.monotonic()
+        try:
+            for line in guest.stdout:
+                kept.write(line)
+                kept.flush()
+                for shown in console.read([line], results):
+                    print(shown, flush=True)
+                    last = time.monotonic()
+            off = time.monotonic() - last
+        finally:
+            guest.terminate()  # `timeout` passes it on; of one that has ended nothing is left to end
+    return off
+
+
+def _look_back(overlay: str, home: str, off: float, results: console.Results) -> None:
+    """What the machine that ran at the end left on the disk, and how long the host took."""
+    raw = f"{home}/root.img"
+    _image("convert", "-O", "raw", overlay, raw)
+    command = ["debugfs", "-R", f"cat {results.witness}", raw]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    name = "poweroff: the app was told"
+    (
+        results.passed.append(name)
+        if "heard" in said
+        else results.failed.append((name, f"{results.witness} holds {said!r}"))
+    )
+    name = f"poweroff: the host is off within {OFF_SECONDS:.0f} s"
+    (results.passed.append(name) if off < OFF_SECONDS else results.failed.append((name, f"{off:.0f} s")))
+    results.notes.append(f"switched off in {off:.0f} s")
+    print(f"   switched off in {off:.0f} s", flush=True)
+
+
+def _image(*words: str) -> None:
+    subprocess.run(["qemu-img", *words], check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
