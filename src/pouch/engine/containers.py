@@ -220,7 +220,7 @@ class Containers:
             if one.record.state.status is container.Status.PAUSED:
                 raise errors.Conflict(f"Container {one.id} is already paused")
             await self._equipment.runtime(run.runtime).pause(one.id)
-            await self._shelf.save(one, one.record.with_state(status=container.Status.PAUSED))
+            await self._shelf.note(one, one.record.with_state(status=container.Status.PAUSED))
             self._life.publish(one.record, "pause")
 
     async def unpause(self, ref: str) -> None:
@@ -231,7 +231,7 @@ class Containers:
             if one.record.state.status is not container.Status.PAUSED:
                 raise errors.Conflict(f"Container {one.id} is not paused")
             await self._equipment.runtime(run.runtime).resume(one.id)
-            await self._shelf.save(one, one.record.with_state(status=container.Status.RUNNING))
+            await self._shelf.note(one, one.record.with_state(status=container.Status.RUNNING))
             self._life.publish(one.record, "unpause")
 
     async def rename(self, ref: str, new: str) -> None:

@@ -203,7 +203,7 @@ class Lifecycle:
             app_exit_code=None,
             started_at=clock.rfc3339(self._equipment.clock.now_ns()),
         )
-        await self._shelf.save(one, record)
+        await self._shelf.note(one, record)
         one.started_monotonic = self._equipment.clock.monotonic()
         one.ended.clear()
         one.restarting = False
@@ -231,7 +231,7 @@ class Lifecycle:
             state = dataclasses.replace(state, status=container.Status.EXITED)
         if not one.removed:
             left = dataclasses.replace(one.record, intent=records.Intent.NONE, run=None, state=state)
-            await self._shelf.save(one, left)
+            await self._shelf.note(one, left)
         if record.config.host.auto_remove:
             await self.remove(one)
 
@@ -281,7 +281,7 @@ class Lifecycle:
             return
         found = await self._state_of_services(one, run) if run.state_command else container.Boot.RUNNING
         if one.running and one.record.run is run:
-            await self._shelf.save(one, one.record.with_state(boot=found))
+            await self._shelf.note(one, one.record.with_state(boot=found))
             self._publish(one.record, f"boot: {found.value}")
 
     async def _state_of_services(self, one: shelf.Container, run: records.Run) -> container.Boot:
@@ -423,7 +423,7 @@ class Lifecycle:
             one.restarter.cancel()
             one.restarter = None
         record = dataclasses.replace(one.record, stopped_by_user=True)
-        await self._shelf.save(one, record.with_state(status=container.Status.EXITED))
+        await self._shelf.note(one, record.with_state(status=container.Status.EXITED))
         one.release(record.state.exit_code, "not-running")
         return True
 
@@ -438,7 +438,7 @@ class Lifecycle:
         record = dataclasses.replace(one.record, stopped_by_user=by_user)
         if record.state.boot is not container.Boot.NONE:
             record = record.with_state(boot=container.Boot.STOPPING)
-        await self._shelf.save(one, record.with_state(status=container.Status.RUNNING))
+        await self._shelf.note(one, record.with_state(status=container.Status.RUNNING))
         if run.stop_files:
             await self._equipment.pools.fs(
                 write.write, run.stop_files, self._equipment.paths.run_dir(one.id), run.user_namespace_base or 0

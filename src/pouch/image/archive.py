@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import tempfile
@@ -46,7 +47,8 @@ class Archive:
 
     def close(self) -> None:
         """Delete the spool; idempotent."""
-        self._spool.close()
+        with contextlib.suppress(OSError):  # of a last flush: a full disk was told when it was written to
+            self._spool.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,9 @@ _decoder = msgspec.json.Decoder()
 _KEYS_MATTER = frozenset(("Volumes", "PortBindings", "ExposedPorts"))
 """Maps in which a null value still says something by its key."""
 
+_INTEGER_BITS = 63
+"""Docker's integers are int64; more would only fail far from here."""
+
 
 def decode(body: bytes, kind: type[T]) -> T:
     """The document as `kind`. Raises InvalidInput. An empty body is an empty document."""
@@ -35,4 +38,6 @@ def _without_nulls(value: Any, key: str = "") -> Any:
         return {name: _without_nulls(item, name) for name, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
+    if isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
+        raise errors.InvalidInput(f"invalid request body: {key or 'a number'}: {value} is no 64-bit integer")
     return value
