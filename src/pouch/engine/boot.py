@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pouch.spec import container
 
 LONGEST = 4096
+_MOST_AT_ONCE = 64
+"""Messages that are read before others have their turn: who sends without end holds up nobody."""
 STATES = {
     "running": container.Boot.RUNNING,
     "degraded": container.Boot.DEGRADED,
@@ -36,7 +38,7 @@ class NotifySocket:
             _bind(self._socket, path)
             os.chown(path, owner, owner, follow_symlinks=False)
             os.chmod(path, 0o666)
-            self._loop.add_reader(self._socket.fileno(), self._read)
+            self._loop.add_reader(self._socket.fileno(), self.read)
         except BaseException:
             self._socket.close()
             raise
@@ -47,12 +49,14 @@ class NotifySocket:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
-    def _read(self) -> None:
-        try:
-            datagram = self._socket.recv(LONGEST)
-        except OSError:
-            return
-        self._on_message(parse(datagram))
+    def read(self) -> None:
+        """Take what has come until now."""
+        for _ in range(_MOST_AT_ONCE):
+            try:
+                datagram = self._socket.recv(LONGEST)
+            except OSError:
+                return
+            self._on_message(parse(datagram))
 
 
 def parse(datagram: bytes) -> dict[str, str]:

@@ -98,6 +98,7 @@ class Containers:
                 f"You cannot remove a {status} container {one.id}. {advice} the container before attempting removal or force remove"
             )
         if force:
+            self._life.interrupt(one, signals.KILL)
             await self._kill_now(one)
         async with one.lock:
             await self._life.cancel_restart(one)
@@ -153,6 +154,9 @@ class Containers:
     async def stop(self, ref: str, timeout: int | None) -> None:
         """See the facade."""
         one = self._shelf.get(ref)
+        rich = one.record.config.rich
+        if rich is not None and rich.init_script:
+            self._life.interrupt(one, signals.TERM)
         async with one.lock:
             if await self._life.cancel_restart(one):
                 return

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pouch.engine import prepare
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs
@@ -237,6 +238,8 @@ def _check_ulimits(wanted: tuple[container.Ulimit, ...]) -> None:
 
 def _check_rich(config: container.ContainerConfig) -> None:
     host = config.host
+    if config.rich is not None:
+        prepare.split_words(config.rich.init_script)
     if host.pid_mode == "host":
         raise errors.InvalidInput(
             "a rich container needs a pid namespace of its own: its init is PID 1; drop --pid host"

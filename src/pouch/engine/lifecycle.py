@@ -74,14 +74,22 @@ class Lifecycle:
             if prepared.plan is not None:
                 notify = self._listen(one, base or 0)
             created = await self._create(record, prepared)
-            record = await self._launch(one, record, prepared, created, base)
+            record = await self._launch(one, record, prepared, created, base, notify)
         except BaseException as error:
             if notify is not None:
                 notify.close()
             one.attachments.abandon()
             await self._failed(one, record, error)
             raise
+        finally:
+            one.starting = None
         await self._running(one, record, prepared, notify)
+
+    def interrupt(self, one: shelf.Container, number: int) -> None:
+        """A signal for a start that is under way and whose init does not run yet: it fails then, instead of holding the lock for long."""
+        run, handed_over = one.starting, one.handed_over
+        if run is not None and (number == signals.KILL or (handed_over is not None and not handed_over.done())):
+            signals.to_init(run, number)
 
     async def _reserve_range(self, record: records.Record) -> int | None:
         equipment = self._equipment
@@ -125,6 +133,7 @@ class Lifecycle:
         prepared: prepare.Prepared,
         created: monitor.Created,
         base: int | None,
+        notify: boot.NotifySocket | None,
     ) -> records.Record:
         """From a created container to a running one."""
         equipment, plan = self._equipment, prepared.plan
@@ -143,18 +152,21 @@ class Lifecycle:
             inner_group=await equipment.pools.fs(groups.of_created, prepared.cgroups_path, created.pid),
             has_app=plan.has_app if plan else False,
         )
+        one.starting = run
         record = dataclasses.replace(record, run=run, warnings=prepared.warnings)
         record = await equipment.pools.fs(_furnish, equipment, record, prepared, base)
         await one.attachments.connect(lambda: self._attach(record))
         if record.config.host.prestart_hooks:
             document = self._hook_state(record, "created")
             await hooks.run(equipment, record, "prestart", record.config.host.prestart_hooks, document)
+        # Before the start: the end of a short run may be noted before the start has returned.
+        record = record.with_state(started_at=clock.rfc3339(self._equipment.clock.now_ns()))
         await equipment.runtime(record.runtime).start(record.id)
-        if plan is not None:
-            await self._handed_over(one, run)
+        if notify is not None:
+            await self._handed_over(one, run, notify)
         return record
 
-    async def _handed_over(self, one: shelf.Container, run: records.Run) -> None:
+    async def _handed_over(self, one: shelf.Container, run: records.Run, notify: boot.NotifySocket) -> None:
         """The start is done when the launcher hands over to the init: a failure of the init script is the start's, with its output."""
         equipment = self._equipment
         gone = asyncio.ensure_future(exits.wait(equipment.paths.exit_dir, one.id, run.monitor_pid, run.monitor_start))
@@ -163,6 +175,7 @@ class Lifecycle:
         timeout = equipment.settings.hook_timeout
         try:
             done, _ = await asyncio.wait((handed_over, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            ended = gone.result() if gone in done else None
         finally:
             gone.cancel()
         failure = rich_exit.failure(equipment.paths.run_dir(one.id))
@@ -174,6 +187,9 @@ class Lifecycle:
                 f"the init script did not end within {timeout} s and was killed",
                 hint="hook-timeout in pouchd's configuration",
             )
+        notify.read()  # what it sent and its end may come at once, in any order
+        if ended is not None and not handed_over.done():
+            raise errors.StartFailed(f"the container ended with {ended.code} before its init ran")
 
     async def _attach(self, record: records.Record) -> views.Stdio:
         bundle = self._equipment.paths.container_run(record.id)
@@ -201,7 +217,6 @@ class Lifecycle:
             error="",
             oom_killed=False,
             app_exit_code=None,
-            started_at=clock.rfc3339(self._equipment.clock.now_ns()),
         )
         await self._shelf.note(one, record)
         one.started_monotonic = self._equipment.clock.monotonic()

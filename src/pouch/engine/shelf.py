@@ -37,6 +37,8 @@ class Container:
         """A client's restart is under way: its end in the middle is no end for `--rm`."""
         self.handed_over: asyncio.Future[None] | None = None
         """Done when a rich container's first process has become the init."""
+        self.starting: records.Run | None = None
+        """The run of a start that is under way, from when its first process is there."""
         self.ready = False
         """The init of this run has said that it is."""
         self.ended = asyncio.Event()

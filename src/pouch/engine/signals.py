@@ -9,6 +9,7 @@ from pouch.engine import record as records
 from pouch.kernel import process
 
 KILL = 9
+TERM = 15
 LAST_SECONDS = 10.0
 """How long the end may take after SIGKILL before it is said that it failed."""
 
