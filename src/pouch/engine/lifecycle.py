@@ -38,7 +38,7 @@ from pouch.network import bridge
 from pouch.rich import exit as rich_exit
 from pouch.rich import plan as rich_plan
 from pouch.rich import write
-from pouch.runtime import attach, execs, exits, monitor
+from pouch.runtime import attach, execs, exits, memory, monitor
 from pouch.spec import container, errors
 from pouch.store import erase
 
@@ -236,6 +236,7 @@ class Lifecycle:
         return boot.NotifySocket(path, owner, lambda message: self._notified(one, message))
 
     async def _failed(self, one: shelf.Container, record: records.Record, error: BaseException) -> None:
+        one.stop_watching_memory()
         await cleanup.run(self._equipment, record)
         code = error.exit_code if isinstance(error, errors.StartFailed) else 125
         text = error.message if isinstance(error, errors.PouchError) else repr(error)
@@ -254,7 +255,20 @@ class Lifecycle:
 
     def supervise(self, one: shelf.Container, notify: boot.NotifySocket | None) -> None:
         """Wait for the end of the current run, in a task of its own."""
+        if one.memory_watch is None and one.record.run is not None:  # adopted
+            self._watch_memory(one, one.record.run)
         one.supervisor = self._spawn(self._supervise(one, notify), f"supervise {one.id[:12]}")
+
+    def _watch_memory(self, one: shelf.Container, run: records.Run) -> None:
+        looking = memory.look_on(groups.path(run), self._equipment.paths.exit_dir, one.id)
+        one.memory_watch = self._spawn(looking, f"memory {one.id[:12]}")
+
+    async def end_of(self, one: shelf.Container, run: records.Run) -> exits.Exit:
+        """Wait for the end of a run."""
+        exit_dir = self._equipment.paths.exit_dir
+        exit_ = await exits.wait(exit_dir, one.id, run.monitor_pid, run.monitor_start)
+        killed = await self._equipment.pools.fs(memory.look, groups.path(run), exit_dir, one.id)
+        return dataclasses.replace(exit_, oom=exit_.oom or killed)
 
     def resume_boot(self, one: shelf.Container) -> boot.NotifySocket | None:
         """Listen again to an init that outlived the daemon."""
@@ -269,10 +283,11 @@ class Lifecycle:
         run = one.record.run
         assert run is not None
         try:
-            exit_ = await exits.wait(self._equipment.paths.exit_dir, one.id, run.monitor_pid, run.monitor_start)
+            exit_ = await self.end_of(one, run)
         finally:
             if notify is not None:
                 notify.close()
+            one.stop_watching_memory()
             if one.boot_watch is not None:
                 one.boot_watch.cancel()
         await self.finish(one, exit_)

@@ -54,7 +54,7 @@ async def _put_right(
         log.warning("container %s: its start was interrupted and is taken back", record.id[:12])
         await _take_back(equipment, containers, one)
     elif one.running and record.run is not None:
-        await _adopt_or_finish(equipment, life, one, record.run)
+        await _adopt_or_finish(life, one, record.run)
     elif record.run is not None:
         await life.finish(one, _past(equipment, record))
     elif record.state.status is container.Status.RESTARTING or restart.after_boot(record):
@@ -70,15 +70,13 @@ async def _take_back(equipment: tools.Equipment, containers: shelf.Shelf, one: s
     await containers.save(one, dataclasses.replace(record, intent=records.Intent.NONE, run=None, state=state))
 
 
-async def _adopt_or_finish(
-    equipment: tools.Equipment, life: lifecycle.Lifecycle, one: shelf.Container, run: records.Run
-) -> None:
+async def _adopt_or_finish(life: lifecycle.Lifecycle, one: shelf.Container, run: records.Run) -> None:
     if process.is_alive(run.monitor_pid, run.monitor_start):
         life.supervise(one, life.resume_boot(one))
         if one.record.state.boot is container.Boot.STARTING:
             life.learn_boot(one)
         return
-    exit_ = await exits.wait(equipment.paths.exit_dir, one.id, run.monitor_pid, run.monitor_start)
+    exit_ = await life.end_of(one, run)
     log.info("container %s ended with code %d while no daemon ran", one.id[:12], exit_.code)
     await life.finish(one, exit_)
 

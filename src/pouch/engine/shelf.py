@@ -30,6 +30,8 @@ class Container:
         """Waits for the end of the current run and finishes it."""
         self.restarter: asyncio.Task[None] | None = None
         self.boot_watch: asyncio.Task[None] | None = None
+        self.memory_watch: asyncio.Task[None] | None = None
+        """Looks whether the kernel kills something of the current run for want of memory."""
         self.backoff = 0.0
         self.started_monotonic = 0.0
         self.removed = False
@@ -59,6 +61,12 @@ class Container:
     def running(self) -> bool:
         """Whether its processes are there, frozen or not."""
         return self.record.state.status in (container.Status.RUNNING, container.Status.PAUSED)
+
+    def stop_watching_memory(self) -> None:
+        """The run is over; idempotent."""
+        if self.memory_watch is not None:
+            self.memory_watch.cancel()
+            self.memory_watch = None
 
     def require_running(self) -> records.Run:
         """Its run. Conflict in Docker's sentence when there is none."""

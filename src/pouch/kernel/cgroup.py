@@ -261,6 +261,20 @@ def _read(path: str) -> str:
         raise errors.KernelError("read", path, error.errno or errno.EIO) from error
 
 
+def memory_events(cgroups_path: str, *, layout: Layout | None = None) -> str:
+    """The file that counts a group's events of memory and changes with them; "" on v1, and where the group or the controller is missing."""
+    point = unified_root(layout=layout)
+    path = f"{point}{path_of(cgroups_path)}/memory.events"
+    return path if point and os.path.exists(path) else ""
+
+
+def oom_kills(cgroups_path: str, *, layout: Layout | None = None) -> int:
+    """How many processes of a group and of all below it the kernel has killed for want of memory; 0 where nobody counts (v1)."""
+    path = memory_events(cgroups_path, layout=layout)
+    words = _read(path).split() if path else []
+    return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
+
+
 def process_cgroup(pid: int, *, layout: Layout | None = None) -> str:
     """A process's path in the hierarchy its init sorts by (v2, else name=systemd), as /proc/<pid>/cgroup has it.
 

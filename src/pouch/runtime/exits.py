@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import shutil
@@ -59,6 +60,12 @@ def prepare(exit_dir: str, container_id: str) -> str:
 def forget(exit_dir: str, container_id: str) -> None:
     """Remove what a monitor left; idempotent."""
     shutil.rmtree(directory(exit_dir, container_id), ignore_errors=True)
+
+
+def note_oom(exit_dir: str, container_id: str) -> None:
+    """Leave what a monitor leaves when the kernel ran out of the container's memory; nothing where there is no run to note it of."""
+    with contextlib.suppress(FileNotFoundError), open(f"{directory(exit_dir, container_id)}/oom", "ab"):
+        pass
 
 
 def read(exit_dir: str, container_id: str) -> Exit | None:

@@ -153,6 +153,18 @@ class TestGroups:
             cgroup.remove("/pouch/x", layout=layout)
         assert os.listdir(tmp_path / "memory/pouch") == []
 
+    def test_kills_for_want_of_memory_are_counted_where_v2_counts_them(self, tmp_path):
+        layout = tree(tmp_path)
+        assert (cgroup.memory_events("/pouch/x", layout=layout), cgroup.oom_kills("/pouch/x", layout=layout)) == ("", 0)
+        (tmp_path / "unified/pouch/x").mkdir(parents=True)
+        assert (cgroup.memory_events("/pouch/x", layout=layout), cgroup.oom_kills("/pouch/x", layout=layout)) == ("", 0)
+        counter = tmp_path / "unified/pouch/x/memory.events"
+        counter.write_text("low 0\nhigh 0\nmax 35\noom 9\noom_kill 3\noom_group_kill 0\n")
+        assert cgroup.memory_events("/pouch/x", layout=layout) == str(counter)
+        assert cgroup.oom_kills("/pouch/x", layout=layout) == 3
+        counter.write_text("low 0\n")
+        assert cgroup.oom_kills("/pouch/x", layout=layout) == 0
+
     def test_delegating_a_missing_group_is_not_found(self, tmp_path):
         with pytest.raises(errors.NotFound, match="pouch/x does not exist"):
             cgroup.delegate("/pouch/x", 1, 1, layout=tree(tmp_path))
