@@ -91,6 +91,11 @@ def test_capabilities_are_the_containers_unless_privileged(daemon, box):
     assert daemon.out("exec", "-u", "app", box, *script).split()[1] == "0" * 16
 
 
+def test_the_containers_ulimits_hold(daemon):
+    id_ = daemon.box("--ulimit", "nofile=64:128")
+    assert daemon.out("exec", id_, "sh", "-c", "ulimit -n; ulimit -Hn") == "64\n128"
+
+
 def test_an_exec_is_in_the_containers_cgroup(daemon, box):
     first, own = (daemon.out("exec", box, "cat", f"/proc/{pid}/cgroup") for pid in ("1", "self"))
     assert own == first

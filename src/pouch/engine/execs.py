@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pouch.engine import equipment as tools
 from pouch.engine import groups, lifecycle, shelf, views
 from pouch.engine import record as records
-from pouch.engine.specbuild import build, capabilities, inputs
+from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot
 from pouch.rich import user
 from pouch.runtime import execs as runtime_execs
@@ -157,6 +157,10 @@ class Execs:
         if run.user_namespace_base is not None and config.privileged:
             allowed = capabilities.ALL - capabilities.HOST_WIDE
         security = build.security_options(record.config.host.security_opt)
+        host = self._equipment.host
+        wanted = resources.ulimits(record.config.host.ulimits, self._equipment.settings.ulimits)
+        may_raise = "CAP_SYS_RESOURCE" in host.capabilities
+        limits, _ = resources.rlimits(wanted, host.rlimits, may_raise=may_raise)
         return {
             "terminal": config.tty,
             "user": {"uid": who.uid, "gid": who.gid, "additionalGids": list(who.groups), "umask": record.config.umask},
@@ -165,6 +169,7 @@ class Execs:
             "cwd": self._working_dir(rootfs, config.working_dir or record.working_dir),
             "capabilities": capabilities.document(allowed & self._equipment.host.capabilities, uid=who.uid),
             "noNewPrivileges": security.no_new_privileges,
+            "rlimits": resources.rlimits_document(limits),
         }
 
     def _working_dir(self, rootfs: str, path: str) -> str:

@@ -217,8 +217,7 @@ class _Preparation:
         )
 
     def _ulimits(self) -> tuple[container.Ulimit, ...]:
-        own = {one.name for one in self._config.host.ulimits}
-        return (*self._config.host.ulimits, *(one for one in self._equipment.settings.ulimits if one.name not in own))
+        return resources.ulimits(self._config.host.ulimits, self._equipment.settings.ulimits)
 
     def _identity(self) -> inputs.Identity:
         who = user.resolve(self._rootfs, self._record.user, extra_groups=self._config.host.group_add)

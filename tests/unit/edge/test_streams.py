@@ -272,13 +272,33 @@ async def test_an_exec_with_an_impossible_terminal_is_refused(size):
         assert "execs.start" not in daemon.engine.called
 
 
-async def test_an_exec_that_cannot_start_has_dockers_status_and_exit_code():
+async def test_an_exec_that_cannot_start_says_so_on_its_stream():
     async with edge_client.running() as daemon:
         daemon.engine.fail["execs.start"] = errors.StartFailed('exec: "x": not found', exit_code=127)
         client = await daemon.client()
         await client.ask("POST", EXEC, {}, Connection="Upgrade", Upgrade="tcp")
-        answer = await client.answer()
+        assert (await client.head()).status == 101
+        assert await client.frame() == (2, b'exec: "x": not found\r\n')
+        assert await client.at_end()
+
+
+async def test_a_detached_exec_that_cannot_start_has_its_status_and_exit_code():
+    async with edge_client.running() as daemon:
+        daemon.engine.fail["execs.start"] = errors.StartFailed('exec: "x": not found', exit_code=127)
+        answer = await daemon.request("POST", EXEC, {"Detach": True})
         assert (answer.status, answer.json()["exitCode"]) == (400, 127)
+
+
+async def test_no_output_travels_together_with_the_head():
+    async with edge_client.running() as daemon:
+        client = await daemon.client()
+        stdio = daemon.engine.execs.stdio
+        stdio.say(b"out")
+        stdio.end()
+        await client.ask("POST", EXEC, {}, Connection="Upgrade", Upgrade="tcp")
+        first = await client.reader.read(65536)
+        assert first.endswith(b"\r\n\r\n")
+        assert await client.reader.read(65536) == hijack.frame(1, b"out")
 
 
 async def test_logs_come_in_frames_with_times_at_the_beginning_of_lines():

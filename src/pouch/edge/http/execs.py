@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pouch.edge.http import containers, hijack, message, translate
 from pouch.edge.http.message import Answer, Hijack, Reply, Request, Route
 from pouch.edge.http.schema import decode, process
 from pouch.engine import facade as engine
 from pouch.engine import views
+from pouch.spec import errors
 
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
@@ -37,7 +40,13 @@ class Execs:
         document = decode.decode(await request.read(), process.ExecStart)
         console = containers.checked_size(*document.ConsoleSize) if len(document.ConsoleSize) == 2 else None
         config = (await self._execs.get(request.name)).config
-        stdio = await self._execs.start(request.name, document.Detach, console)
+        stdio: views.Stdio | None
+        try:
+            stdio = await self._execs.start(request.name, document.Detach, console)
+        except errors.StartFailed as error:
+            if document.Detach:
+                raise
+            stdio, config = _Said(error), dataclasses.replace(config, attach_stdin=False, attach_stderr=True)
         if stdio is None:
             return Reply(200)
         return Hijack(
@@ -57,6 +66,27 @@ class Execs:
     async def inspect(self, request: Request) -> Answer:
         """How it runs or ended."""
         return message.reply(document(await self._execs.get(request.name)))
+
+
+class _Said:
+    """Docker's way to tell of a program that could not be run: on the stream; its code (126, 127) stands in the exec's document."""
+
+    def __init__(self, error: errors.PouchError) -> None:
+        self._text = f"{error}\r\n".encode()
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """The sentence, then the end."""
+        text, self._text = self._text, b""
+        return (2, text) if text else None
+
+    async def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    async def write_eof(self) -> None:
+        """Nobody waits for it."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 def document(view: views.ExecView) -> dict[str, object]:

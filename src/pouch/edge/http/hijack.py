@@ -99,6 +99,7 @@ async def carry(
 ) -> None:
     """Carry both directions until the output ends, the client leaves or detaches. `early`: bytes read with the request."""
     try:
+        await peer.taken(writer)  # the head, before any of our bytes
         if answer.prelude is not None:
             await _send_all(answer.prelude, writer)
         if answer.stdio is not None:

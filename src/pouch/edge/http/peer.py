@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import select
+import struct
+import termios
 
 LINGER_SECONDS = 2.0
+_TAKEN_SECONDS = 0.25
+_LOOK_AGAIN_SECONDS = 0.001
+
+
+async def taken(writer: asyncio.StreamWriter) -> None:
+    """Return when the client has read what was sent, after a quarter of a second in any case.
+
+    Clients that take over the socket below their HTTP library (docker-py) lose what came together with the head. The kernel tells
+    how much is not read yet (SIOCOUTQ, the number of TIOCOUTQ; unix(7)), but not when that changes.
+    """
+    descriptor = writer.get_extra_info("socket").fileno()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_TAKEN_SECONDS):
+            while struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0]:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 async def gone(writer: asyncio.StreamWriter) -> None:

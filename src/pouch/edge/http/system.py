@@ -48,7 +48,7 @@ class System:
         """`docker version`."""
         minimum = ".".join(map(str, router.MINIMUM))
         known = {"ApiVersion": router.API_VERSION, "MinAPIVersion": minimum}
-        return message.reply({**known, **await self._system.version()})
+        return message.reply(_with_details({**known, **await self._system.version()}))
 
     async def info(self, request: Request) -> Answer:
         """`docker info`."""
@@ -61,6 +61,22 @@ class System:
     async def doctor(self, request: Request) -> Answer:
         """The same, and with `fix=1` repairs what can be."""
         return message.reply(documents(await self._system.doctor(request.flag("fix"))))
+
+
+_DETAILS = ("ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion", "GoVersion", "GitCommit", "BuildTime")
+
+
+def _with_details(version: dict[str, object]) -> dict[str, object]:
+    """Docker's client shows what the component `Engine` says of itself, not the document's own members."""
+    details = {name: version.get(name, "") for name in _DETAILS} | {"Experimental": "false"}
+    components = version.get("Components")
+    if not isinstance(components, list):
+        return version
+    told = [
+        one | {"Details": one.get("Details", {}) | details} if one.get("Name") == "Engine" else one
+        for one in components
+    ]
+    return {**version, "Components": told}
 
 
 def documents(findings: Sequence[engine.Finding]) -> list[dict[str, object]]:

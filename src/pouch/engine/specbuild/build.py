@@ -191,17 +191,10 @@ def _process(
         height, width = record.config.console_size
         process["consoleSize"] = {"height": height, "width": width}
     if limits:
-        process["rlimits"] = [
-            {"type": f"RLIMIT_{name.upper()}", "soft": _unsigned(soft), "hard": _unsigned(hard)}
-            for name, soft, hard in limits
-        ]
+        process["rlimits"] = resources.rlimits_document(limits)
     if score or more:
         process["oomScoreAdj"] = score
     return process, [*warnings, *more]
-
-
-def _unsigned(limit: int) -> int:
-    return limit if limit >= 0 else (1 << 64) - 1
 
 
 def _args(given: inputs.Inputs) -> list[str]:

@@ -92,6 +92,25 @@ def _devices(given: inputs.Inputs) -> list[inputs.Document]:
     return rules
 
 
+def ulimits(own: Iterable[container.Ulimit], defaults: Iterable[container.Ulimit]) -> tuple[container.Ulimit, ...]:
+    """The client's, and the daemon's for what the client said nothing about."""
+    own = tuple(own)
+    named = {one.name for one in own}
+    return (*own, *(one for one in defaults if one.name not in named))
+
+
+def rlimits_document(limits: Iterable[tuple[str, int, int]]) -> list[inputs.Document]:
+    """`process.rlimits` of what `rlimits` found."""
+    return [
+        {"type": f"RLIMIT_{name.upper()}", "soft": _unsigned(soft), "hard": _unsigned(hard)}
+        for name, soft, hard in limits
+    ]
+
+
+def _unsigned(limit: int) -> int:
+    return limit if limit >= 0 else (1 << 64) - 1
+
+
 def rlimits(
     wanted: Iterable[container.Ulimit], host: Mapping[str, tuple[int, int]], *, may_raise: bool
 ) -> tuple[list[tuple[str, int, int]], list[str]]:

@@ -1,0 +1,216 @@
+"""The real docker command line against pouchd: what its users type every day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import pty
+import re
+import shutil
+import subprocess
+
+import pytest
+from support import cli
+
+pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="no docker command on PATH")
+
+
+class Docker:
+    """The docker command, talking to a daemon of ours."""
+
+    def __init__(self, daemon, home):
+        self.daemon = daemon
+        self.environment = {**os.environ, "DOCKER_HOST": daemon.host, "DOCKER_CONFIG": str(home)}
+
+    def run(self, *words, code=0, input=None):
+        """Run it; the exit code must be this one."""
+        done = subprocess.run(
+            ["docker", *words],
+            env=self.environment,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done
+        return done
+
+    def out(self, *words, **options):
+        """Its stdout without the last newline."""
+        return self.run(*words, **options).stdout.rstrip("\n")
+
+
+@pytest.fixture
+def docker(daemon, tmp_path):
+    """The command with an empty configuration."""
+    return Docker(daemon, tmp_path)
+
+
+def test_a_day_with_docker(docker, tmp_path):
+    """Some forty commands in a row, each looked at."""
+    assert docker.out("ps", "-q") == ""
+    assert "busybox" in docker.out("images", "--format", "{{.Repository}}").split()
+    id_ = docker.out(
+        "run", "-d", "--name", "web", "-l", "tier=front", "-e", "A=1", "busybox", "sh", "-c", "echo up; sleep 10000"
+    )
+    assert re.fullmatch("[0-9a-f]{64}", id_)
+    assert docker.out("ps", "--format", "{{.ID}} {{.Image}} {{.Names}} {{.State}}") == f"{id_[:12]} busybox web running"
+    assert docker.out("ps", "-q", "--filter", "label=tier=front", "--no-trunc") == id_
+    assert (
+        docker.out("inspect", "-f", "{{.State.Status}} {{.Config.Image}} {{.HostConfig.NetworkMode}}", "web")
+        == "running busybox bridge"
+    )
+    assert docker.out("container", "inspect", "-f", "{{json .Config.Labels}}", "web") == '{"tier":"front"}'
+    address = docker.out("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "web")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\.\d+", address)
+    docker.daemon.until(lambda: docker.out("logs", "web") == "up")
+    assert docker.out("logs", "--tail", "1", "-t", "web").endswith("Z up")
+    done = docker.run("exec", "web", "sh", "-c", "echo $A; echo err >&2; exit 3", code=3)
+    assert (done.stdout, done.stderr) == ("1\n", "err\n")
+    assert (
+        docker.out("exec", "-u", "app", "-w", "/tmp", "-e", "B=2", "web", "sh", "-c", "id -un; pwd; echo $B")
+        == "app\n/tmp\n2"
+    )
+    assert docker.out("exec", "-i", "web", "cat", input="through") == "through"
+    assert "executable file not found" in docker.run("exec", "web", "nonesuch", code=127).stderr
+    assert "permission denied" in docker.run("exec", "web", "/etc/passwd", code=126).stderr
+    docker.run("exec", "-d", "web", "touch", "/made")
+    docker.daemon.until(lambda: "A /made" in docker.out("diff", "web"))
+    assert "sleep 10000" in docker.out("top", "web")
+    assert docker.out("port", "web") == ""
+    assert docker.out("pause", "web") == "web"
+    assert "(Paused)" in docker.out("ps")
+    assert docker.out("unpause", "web") == "web"
+    assert docker.out("rename", "web", "www") == ""
+    assert "No such container: web" in docker.run("start", "web", code=1).stderr
+    assert docker.out("stop", "-t", "0", "www") == "www"
+    assert docker.out("wait", "www") == "137"
+    assert re.search(r"Exited \(137\)", docker.out("ps", "-a"))
+    assert docker.out("start", "www") == "www"
+    assert docker.out("restart", "-t", "0", "www") == "www"
+    assert docker.out("kill", "-s", "KILL", "www") == "www"
+    docker.out("wait", "www")
+    assert docker.out("ps", "-aq", "--filter", "exited=137", "--no-trunc") == id_
+    assert docker.out("rm", "www") == "www"
+    tmp_path.chmod(0o755)
+    flags = (
+        "--rm",
+        "--hostname",
+        "h",
+        "-u",
+        "1:1",
+        "--tmpfs",
+        "/t",
+        "--read-only",
+        "-v",
+        f"{tmp_path}:/data:ro",
+        "--init",
+    )
+    flags += ("--memory", "64m", "--cpus", "0.5", "--pids-limit", "20", "--cap-drop", "ALL", "--ulimit", "nofile=64")
+    flags += (
+        "--sysctl",
+        "net.core.somaxconn=99",
+        "--add-host",
+        "db:10.1.2.3",
+        "--dns",
+        "192.0.2.1",
+        "--stop-signal",
+        "INT",
+    )
+    script = "hostname; id -u; touch /t/x; touch /data/x 2>&1; ulimit -n; cat /proc/sys/net/core/somaxconn; grep -c 10.1.2.3 /etc/hosts"
+    found = docker.out("run", *flags, "busybox", "sh", "-c", script).splitlines()
+    assert found == ["h", "1", "touch: /data/x: Read-only file system", "64", "99", "1"]
+    assert docker.out("run", "--rm", "-i", "busybox", "wc", "-c", input="12345") == "5"
+    assert docker.run("run", "--rm", "busybox", "sh", "-c", "exit 7", code=7).stderr == ""
+    assert "executable file not found" in docker.run("run", "--rm", "busybox", "nonesuch", code=127).stderr
+    assert "permission denied" in docker.run("run", "--rm", "busybox", "/etc/passwd", code=126).stderr
+    assert "does not pull" in docker.run("run", "--rm", "nonesuch", "true", code=125).stderr
+    assert (
+        "network nonsense not found"
+        in docker.run("run", "--rm", "--network", "nonsense", "busybox", "true", code=125).stderr
+    )
+    made = docker.out("create", "--name", "later", "--restart", "on-failure:2", "busybox", "echo", "late")
+    assert (
+        docker.out("inspect", "-f", "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}", made)
+        == "created on-failure"
+    )
+    assert "is already in use by container" in docker.run("create", "--name", "later", "busybox", code=1).stderr
+    assert docker.out("start", "-a", "later") == "late"
+    assert docker.out("container", "ls", "-a", "--format", "{{.Names}}") == "later"
+    assert docker.out("rm", "-f", "later") == "later"
+    now = dt.datetime.now(dt.UTC).isoformat()  # `0s` would be the last whole second
+    actions = docker.out(
+        "events", "--since", "10m", "--until", now, "--filter", f"container={id_}", "--format", "{{.Action}}"
+    ).split("\n")
+    assert [one for one in actions if one in ("create", "start", "die", "destroy", "pause", "unpause", "rename")] == [
+        *("create", "start", "pause", "unpause", "rename", "die", "start", "die", "start", "die", "destroy"),
+    ]
+    assert docker.out("ps", "-aq") == ""
+
+
+def test_version_and_info_are_understood(docker):
+    assert (
+        docker.out("version", "-f", "{{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Os}}")
+        == "1.43 1.24 linux"
+    )
+    assert docker.out("version", "-f", "{{.Server.Platform.Name}}") == "Pouch"
+    assert "linux/" in docker.out("version")
+    assert docker.out("info", "-f", "{{.Driver}} {{.DefaultRuntime}}") == "overlay2 crun"
+
+
+def test_an_old_client_is_served(docker):
+    docker.environment["DOCKER_API_VERSION"] = "1.24"
+    assert docker.out("run", "--rm", "busybox", "echo", "old") == "old"
+    assert docker.out("ps", "-aq") == ""
+
+
+def test_images_through_docker(docker, tmp_path):
+    from support import images
+
+    picture = images.busybox_picture(tag="mine:1", cmd=("echo", "mine"))
+    images.docker_archive(tmp_path / "mine.tar", picture)
+    assert docker.out("load", "-i", f"{tmp_path}/mine.tar") == "Loaded image: mine:1"
+    assert docker.out("image", "inspect", "-f", "{{.Id}} {{.Architecture}}", "mine:1").startswith(f"{picture.id} ")
+    assert docker.out("image", "ls", "-q", "--no-trunc", "mine") == picture.id
+    assert docker.out("run", "--rm", "mine:1") == "mine"
+    assert len(docker.out("history", "-q", "mine:1").splitlines()) >= 1
+    assert docker.out("rmi", "mine:1").splitlines()[0] == "Untagged: mine:1"
+    assert "No such image: mine:1" in docker.run("rmi", "mine:1", code=1).stderr
+    (tmp_path / "bad.tar").write_bytes(b"x" * 1000)
+    assert docker.run("load", "-i", f"{tmp_path}/bad.tar", code=1).stderr
+
+
+def test_a_terminal_through_docker(docker):
+    argv = ["docker", "run", "--rm", "-it", "--name", "tt", "busybox", "sh"]
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *argv], stdin=slave, stdout=slave, stderr=slave, env=docker.environment
+    )
+    os.close(slave)
+    terminal = cli.Terminal(process, master)
+    try:
+        terminal.until(b"# ")
+        terminal.type(b"echo $((6*7))\n")
+        terminal.until(b"42\r\n")
+        terminal.type(b"\x10\x11")
+        assert terminal.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    assert docker.out("inspect", "-f", "{{.State.Running}}", "tt") == "true"
+
+
+def test_what_this_version_lacks_is_said_by_one_line(docker):
+    docker.out("create", "--name", "here", "busybox", "true")
+    for words in (
+        ("cp", "here:/etc", "/nonesuch"),
+        ("stats", "--no-stream", "here"),
+        ("network", "ls"),
+        ("volume", "ls"),
+        ("pull", "x"),
+    ):
+        said = docker.run(*words, code=1)
+        assert "Error response from daemon" in said.stderr + said.stdout, words

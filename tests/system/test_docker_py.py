@@ -1,0 +1,184 @@
+"""docker-py, the SDK that Python programs use, against pouchd."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+from support import images
+
+docker = pytest.importorskip("docker", reason="docker-py is not installed (pip install docker)")
+
+
+@pytest.fixture
+def client(daemon):
+    """A client; the newest version that both speak."""
+    made = docker.DockerClient(base_url=daemon.host, version="auto", timeout=60)
+    yield made
+    made.close()
+
+
+def test_version_ping_and_info(client):
+    assert client.ping() is True
+    assert client.version()["ApiVersion"] == "1.43"
+    assert client.info()["Driver"] == "overlay2"
+
+
+def test_run_gives_output_and_an_error_its_code(client):
+    assert client.containers.run("busybox", ["echo", "hello"], remove=True) == b"hello\n"
+    with pytest.raises(docker.errors.ContainerError) as failed:
+        client.containers.run("busybox", ["sh", "-c", "echo why >&2; exit 3"], remove=True)
+    assert (failed.value.exit_status, failed.value.stderr) == (3, b"why\n")
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.api.create_container("nonesuch", ["true"])
+    assert client.containers.list(all=True) == []
+
+
+def test_a_containers_life(client):
+    one = client.containers.create(
+        "busybox",
+        ["sh", "-c", "echo out; echo err >&2; sleep 10000"],
+        name="life",
+        environment={"A": "1"},
+        labels={"l": "x"},
+        hostname="h",
+        mem_limit="64m",
+        nano_cpus=500_000_000,
+        tmpfs={"/t": "size=1m"},
+        ulimits=[docker.types.Ulimit(name="nofile", soft=64, hard=64)],
+        restart_policy={"Name": "on-failure", "MaximumRetryCount": 1},
+        init=True,
+    )
+    assert one.status == "created"
+    one.start()
+    one.reload()
+    assert (one.status, one.name, one.labels["l"]) == ("running", "life", "x")
+    assert one.attrs["HostConfig"]["Memory"] == 64 << 20
+    code, (out, err) = one.exec_run(["sh", "-c", "echo $A; ulimit -n; hostname; echo e >&2; exit 4"], demux=True)
+    assert (code, out, err) == (4, b"1\n64\nh\n", b"e\n")
+    assert one.logs(stderr=False) == b"out\n"
+    assert one.logs(stdout=False) == b"err\n"
+    assert one.top()["Titles"][0] == "UID"
+    one.pause()
+    one.reload()
+    assert one.status == "paused"
+    one.unpause()
+    one.rename("life2")
+    assert [each.name for each in client.containers.list(filters={"label": "l=x"})] == ["life2"]
+    one.restart(timeout=0)
+    one.kill()
+    assert one.wait() == {"StatusCode": 137}
+    one.remove()
+    with pytest.raises(docker.errors.NotFound):
+        client.containers.get("life2")
+
+
+def test_logs_are_followed(client):
+    one = client.containers.run("busybox", ["sh", "-c", "for n in 1 2 3; do echo $n; sleep 0.05; done"], detach=True)
+    assert b"".join(one.logs(stream=True, follow=True)) == b"1\n2\n3\n"
+
+
+def test_streams_of_a_run_are_told_apart_while_they_come(client):
+    script = "echo out; echo err >&2"
+    one = client.api.create_container("busybox", ["sh", "-c", script])
+    attached = client.api.attach(one["Id"], stream=True, demux=True, logs=True)
+    client.api.start(one["Id"])
+    found = {"out": b"", "err": b""}
+    for out, err in attached:
+        found["out"] += out or b""
+        found["err"] += err or b""
+    assert found == {"out": b"out\n", "err": b"err\n"}
+
+
+def test_attach_socket_takes_input_and_a_half_close(client):
+    made = client.api.create_container("busybox", ["sh", "-c", "cat; echo end"], stdin_open=True)
+    # as `docker run -i`: stdin ends when the client's does
+    made = client.api.create_container_from_config(
+        {
+            "Image": "busybox",
+            "Cmd": ["sh", "-c", "cat; echo end"],
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "AttachStdin": True,
+        }
+    )
+    stream = client.api.attach_socket(made["Id"], params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+    client.api.start(made["Id"])
+    sock = stream._sock
+    sock.sendall(b"word\n")
+    import socket
+
+    sock.shutdown(socket.SHUT_WR)
+    data = b""
+    while piece := sock.recv(4096):
+        data += piece
+    stream.close()
+    assert data.replace(b"word\nend\n", b"").count(b"end") <= 1
+    assert b"word\n" in data
+    assert data.endswith(b"end\n")
+    assert client.api.wait(made["Id"])["StatusCode"] == 0
+
+
+def test_an_exec_with_a_socket(client):
+    one = client.containers.run("busybox", ["sleep", "10000"], detach=True)
+    made = client.api.exec_create(one.id, ["cat"], stdin=True, tty=True)
+    stream = client.api.exec_start(made["Id"], socket=True, tty=True)
+    client.api.exec_resize(made["Id"], height=30, width=90)
+    stream._sock.sendall(b"typed\n")
+    data = b""
+    while data.count(b"typed") < 2:  # the terminal's echo, and cat's
+        data += stream._sock.recv(4096)
+    stream._sock.sendall(b"\x04")
+    while stream._sock.recv(4096):
+        pass
+    stream.close()
+    assert client.api.exec_inspect(made["Id"])["ExitCode"] == 0
+
+
+def test_events_are_heard(client):
+    events = client.events(decode=True, filters={"type": "container"})
+    heard, found = threading.Event(), []
+
+    def listen():
+        for event in events:
+            found.append((event["Action"], event["Actor"]["Attributes"].get("exitCode")))
+            if event["Action"] == "destroy":
+                heard.set()
+                return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    client.containers.run("busybox", ["sh", "-c", "exit 0"], remove=True)
+    assert heard.wait(20)
+    listener.join()
+    events.close()
+    assert [one for one in found if one[0] in ("create", "start", "die", "destroy")] == [
+        *(("create", None), ("start", None), ("die", "0"), ("destroy", None)),
+    ]
+
+
+def test_waiting_for_a_removal(client):
+    made = client.api.create_container("busybox", ["true"], host_config=client.api.create_host_config(auto_remove=True))
+    found = []
+    waiting = threading.Thread(
+        target=lambda: found.append(client.api.wait(made["Id"], condition="removed", timeout=30))
+    )
+    waiting.start()
+    client.api.start(made["Id"])
+    waiting.join(30)
+    assert found[0]["StatusCode"] == 0
+
+
+def test_images(client):
+    data = images.docker_archive(None, images.busybox_picture(tag="sdk:1", cmd=("echo", "sdk")))
+    (loaded,) = client.images.load(io.BytesIO(data))
+    try:
+        assert loaded.tags == ["sdk:1"]
+        assert client.containers.run("sdk:1", remove=True) == b"sdk\n"
+        assert "sdk:1" in [tag for image in client.images.list() for tag in image.tags]
+        assert len(loaded.history()) >= 1
+    finally:
+        client.images.remove("sdk:1")
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get("sdk:1")
