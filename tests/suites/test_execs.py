@@ -355,3 +355,18 @@ def test_nothing_is_left_of_them(place):
         assert os.listdir(f"{place[0].state_root}-exec") == []
 
     run(story())
+
+
+def test_the_kernel_does_not_spare_it_as_it_spares_the_daemon(place):
+    read = "cat /proc/self/oom_score_adj"
+    own = "/proc/self/oom_score_adj"
+    with open(own) as file:
+        before = file.read()
+    with open(own, "w") as file:
+        file.write("300")
+    try:
+        assert run(whole(place, sh(read)))[1] == b"0\n"
+        assert run(whole(place, {**sh(read), "oomScoreAdj": 40}))[1] == b"40\n"
+    finally:
+        with open(own, "w") as file:
+            file.write(before)

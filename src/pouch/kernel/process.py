@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pouch.kernel import libc
@@ -119,6 +119,31 @@ def _read(path: str, limit: int) -> bytes:
         raise errors.KernelError("read", path, error.errno or errno.EIO) from error
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def oom_score(adjustment: int | None, *, own: str = "/proc/self/oom_score_adj") -> Iterator[None]:
+    """Processes that are started meanwhile begin with this oom_score_adj (proc_pid_oom_score_adj(5)), not with ours.
+
+    It is ours too for that moment: a child cannot be given another one before it runs. None, or where the kernel refuses: they keep ours.
+    """
+    before = "" if adjustment is None else _read(own, 16).decode().strip()
+    if before in ("", str(adjustment)) or not _written(own, str(adjustment)):
+        yield
+        return
+    try:
+        yield
+    finally:
+        _written(own, before)
+
+
+def _written(path: str, text: str) -> bool:
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError:
+        return False
+    return True
 
 
 def send_signal(pid: int, start_time: int, sig: int) -> bool:

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pouch.kernel import process as processes
 from pouch.spec import errors
 
 READ_SIZE = 65536
@@ -105,14 +106,16 @@ def spawn(
     environment: Mapping[str, str] = ENVIRONMENT,
     directory: str | None = None,
     new_session: bool = False,
+    oom_score_adj: int | None = 0,
 ) -> Child:
     """Start a program with these descriptors (DEVNULL where none is given). Takes about a millisecond of the loop's time.
 
+    oom_score_adj: None for the daemon's own; what runs in containers must not be spared by the kernel as the daemon is.
     Raises Unavailable when the program cannot be executed or the host is out of processes, memory or descriptors.
     """
     try:
-        return Child(
-            subprocess.Popen(
+        with processes.oom_score(oom_score_adj):
+            started = subprocess.Popen(
                 argv,
                 stdin=stdin,
                 stdout=stdout,
@@ -122,7 +125,7 @@ def spawn(
                 cwd=directory,
                 start_new_session=new_session,
             )
-        )
+        return Child(started)
     except OSError as error:
         raise errors.Unavailable(f"cannot run {argv[0]}: {error.strerror}") from error
 

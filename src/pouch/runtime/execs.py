@@ -207,7 +207,16 @@ class _Attempt:
             words += [f"--process=/proc/self/fd/{document}", self._id]
             stdin, stdout, stderr = given
             argv = self._runtime.command(*words)
-            return child.spawn(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=(document,), new_session=True)
+            score = int(self._document.get("oomScoreAdj") or 0)  # which crun's exec does not set
+            return child.spawn(
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=(document,),
+                new_session=True,
+                oom_score_adj=score,
+            )
 
     async def _begun(self, runner: child.Child) -> int:
         """Wait until the process has begun: the runtime writes its pid only then. Raises what the runtime says otherwise."""

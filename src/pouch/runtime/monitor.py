@@ -77,6 +77,7 @@ class Monitor:
                 stderr=complaint.write_end,
                 pass_fds=(answer.write_end,),
                 environment=environment,
+                oom_score_adj=None,  # it protects itself, and gives the container the usual
                 directory=home,  # where it would leave its `oom` file, and a place that keeps no mount busy
             )
             answer.begin()

@@ -183,3 +183,47 @@ class TestOurselves:
         assert len(found) == (held & (1 << len(process.CAPABILITIES)) - 1).bit_count()
         assert ("CAP_SYS_RESOURCE" in found) is bool(held >> 24 & 1)
         assert ("CAP_CHOWN" in found) is bool(held & 1)
+
+
+class TestOutOfMemoryScore:
+    """Run in a process of its own: whoever tests keeps its score."""
+
+    PROGRAM = """
+import subprocess
+from pouch.kernel import process
+READ = ["cat", "/proc/self/oom_score_adj"]
+def own(text):
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write(text)
+own("300")
+with process.oom_score(20):
+    started = subprocess.run(READ, capture_output=True).stdout
+print(started.decode().strip(), open("/proc/self/oom_score_adj").read().strip())
+with process.oom_score(None):
+    started = subprocess.run(READ, capture_output=True).stdout
+print(started.decode().strip())
+"""
+
+    def test_what_is_started_meanwhile_has_another_and_we_have_ours_again(self):
+        done = subprocess.run(
+            [sys.executable, "-c", self.PROGRAM], capture_output=True, text=True, check=False, env={"PYTHONPATH": "src"}
+        )
+        assert done.stdout.split() == ["20", "300", "300"], done.stderr
+
+    def test_it_is_given_back_also_after_a_failure(self, tmp_path):
+        own = tmp_path / "score"
+        own.write_text("-500\n")
+        with pytest.raises(ZeroDivisionError), process.oom_score(0, own=str(own)):
+            assert own.read_text() == "0"
+            raise ZeroDivisionError
+        assert own.read_text() == "-500"
+
+    def test_where_the_kernel_refuses_nothing_changes(self, monkeypatch, tmp_path):
+        own = tmp_path / "score"
+        own.write_text("100\n")
+        monkeypatch.setattr(process, "_written", lambda path, text: False)
+        with process.oom_score(-5, own=str(own)):
+            pass
+        with process.oom_score(-5, own=str(tmp_path / "none")):
+            pass
+        assert own.read_text() == "100\n"
