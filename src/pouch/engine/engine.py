@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator
 
 from pouch.engine import clock as clocks
-from pouch.engine import containers, execs, lifecycle, recover, shelf, shutdown, system
+from pouch.engine import containers, execs, groups, lifecycle, recover, shelf, shutdown, system
 from pouch.engine import equipment as tools
 from pouch.engine import events as buses
 from pouch.engine import images as image_service
@@ -91,7 +91,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
     try:
         launch = rich_tools.find()
         user_namespaces = _examine(settings, launch.launch)
-        systemd = _systemd_cgroup(settings)
+        systemd = groups.by_systemd(settings.cgroup_manager)
         runtimes = _runtimes(settings, paths, systemd=systemd)
         images = image_room.Images(paths, database, content.Content(paths))
         images.tidy()
@@ -142,16 +142,6 @@ def _bridge(settings: engine_settings.Settings, database: db.Database) -> bridge
             log.warning("bridge %s: %s", settings.bridge, error)
     database.set_meta(key, str(chosen))
     return made
-
-
-def _systemd_cgroup(settings: engine_settings.Settings) -> bool:
-    match settings.cgroup_manager:
-        case engine_settings.CgroupManager.SYSTEMD:
-            return True
-        case engine_settings.CgroupManager.CGROUPFS:
-            return False
-        case _:
-            return cgroup.mode() is cgroup.Mode.V2 and os.path.isdir("/run/systemd/system")
 
 
 def _runtimes(settings: engine_settings.Settings, paths: store_paths.Paths, *, systemd: bool) -> dict[str, oci.Runtime]:

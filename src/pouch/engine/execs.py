@@ -161,6 +161,7 @@ class Execs:
         wanted = resources.ulimits(record.config.host.ulimits, self._equipment.settings.ulimits)
         may_raise = "CAP_SYS_RESOURCE" in host.capabilities
         limits, _ = resources.rlimits(wanted, host.rlimits, may_raise=may_raise)
+        score, _ = resources.oom_score_adj(record.config.host.oom_score_adj, host.capabilities)
         return {
             "terminal": config.tty,
             "user": {"uid": who.uid, "gid": who.gid, "additionalGids": list(who.groups), "umask": record.config.umask},
@@ -170,6 +171,7 @@ class Execs:
             "capabilities": capabilities.document(allowed & self._equipment.host.capabilities, uid=who.uid),
             "noNewPrivileges": security.no_new_privileges,
             "rlimits": resources.rlimits_document(limits),
+            "oomScoreAdj": score,
         }
 
     def _working_dir(self, rootfs: str, path: str) -> str:

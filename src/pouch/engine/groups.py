@@ -1,4 +1,4 @@
-"""Which part of a container's cgroup is its own, and where in it a further process may go. Blocking.
+"""Who makes containers' cgroups, which part of one is the container's own, and where in it a further process may go. Blocking.
 
 A runtime may put a container below the group it was told, where the limits are: crun with systemd makes `pouch-ID.scope/container`. That
 inner group is the container's own tree; the init is given it, and what the runtime calls a sub-group (`exec --cgroup`) counts from there.
@@ -6,9 +6,24 @@ inner group is the container's own tree; the init is given it, and what the runt
 
 from __future__ import annotations
 
+import os
+
 from pouch.engine import record as records
+from pouch.engine import settings as engine_settings
 from pouch.kernel import cgroup
 from pouch.spec import errors
+
+_RUNS_SYSTEMD = "/run/systemd/system"
+"""There where systemd is PID 1 (sd_booted(3))."""
+_BUS = "/run/dbus/system_bus_socket"
+"""Where the runtimes ask it for scopes."""
+
+
+def by_systemd(manager: engine_settings.CgroupManager) -> bool:
+    """Whether systemd makes them. AUTO: where it is PID 1 on v2, which has one owner for all groups, and can be asked."""
+    if manager is not engine_settings.CgroupManager.AUTO:
+        return manager is engine_settings.CgroupManager.SYSTEMD
+    return cgroup.mode() is cgroup.Mode.V2 and os.path.isdir(_RUNS_SYSTEMD) and os.path.exists(_BUS)
 
 
 def of_created(cgroups_path: str, pid: int) -> str:

@@ -98,6 +98,10 @@ def _life(row: report.Group, box: tuple[str, ...]) -> None:
     there = report.until(lambda: host.pids_of("sleep 9001"), seconds=20) or []
     places = [host.process_cgroup(pid) for pid in there]
     row.check("exec is within its cgroup", places and all(place.startswith(own) for place in places), (own, places))
+    score = ("cat", "/proc/self/oom_score_adj")
+    row.equal("exec is not spared as the daemon is", host.pouch("exec", "limited", *score), "0")
+    host.pouch(*box, "-d", "--name", "scored", "--oom-score-adj", "300", "busybox", "sleep", "9005")
+    row.equal("exec has its container's OOM score", host.pouch("exec", "scored", *score), "300")
     row.equal("top shows both", host.pouch("top", "limited").count("sleep 900"), 2)
     host.pouch("pause", "limited")
     row.equal("paused", host.inspect("limited")["State"]["Status"], "paused")

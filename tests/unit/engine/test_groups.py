@@ -4,6 +4,7 @@ import pytest
 
 from pouch.engine import groups
 from pouch.engine import record as records
+from pouch.engine.settings import CgroupManager as Manager
 from pouch.kernel import cgroup
 from pouch.spec import errors
 
@@ -29,6 +30,28 @@ def host(monkeypatch):
     monkeypatch.setattr(cgroup, "process_cgroup", place)
     monkeypatch.setattr(cgroup, "mode", lambda: now["mode"])
     return now
+
+
+@pytest.mark.parametrize(
+    ("manager", "mode", "there", "expected"),
+    [
+        (Manager.AUTO, cgroup.Mode.V2, "system bus", True),
+        (Manager.AUTO, cgroup.Mode.V2, "system", False),
+        (Manager.AUTO, cgroup.Mode.V2, "bus", False),
+        (Manager.AUTO, cgroup.Mode.HYBRID, "system bus", False),
+        (Manager.SYSTEMD, cgroup.Mode.HYBRID, "", True),
+        (Manager.CGROUPFS, cgroup.Mode.V2, "system bus", False),
+    ],
+)
+def test_systemd_makes_the_groups_where_it_can_be_asked_unless_told_otherwise(
+    host, monkeypatch, tmp_path, manager, mode, there, expected
+):
+    host["mode"] = mode
+    for name in there.split():
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(groups, "_RUNS_SYSTEMD", str(tmp_path / "system"))
+    monkeypatch.setattr(groups, "_BUS", str(tmp_path / "bus"))
+    assert groups.by_systemd(manager) is expected
 
 
 def test_a_runtimes_own_inner_group_is_the_containers(host):
