@@ -144,6 +144,55 @@ def test_layers_upon_layers_whiteouts_links_and_special_names(daemon, loaded):
     assert found[-5:] == ["new", "k", "root:x:0:0:root:/root:/bin/sh", "6755", "1"]
 
 
+def test_what_an_image_says_is_used_unless_the_client_says_otherwise(daemon, loaded):
+    picture = images.busybox_picture(
+        tag="said:1",
+        entrypoint=("sh", "-c"),
+        cmd=('echo "$A|$B|$(pwd)|$(id -un)"; sleep 10000',),
+        env=(images.PATH, "A=image", "B=image"),
+        user="app",
+        workdir="/home/app/new",
+        labels={"one": "image", "two": "image"},
+        stop_signal="SIGKILL",
+        volumes={"/data": {}},
+    )
+    loaded(picture)
+    id_ = daemon.out("run", "-d", "-e", "B=client", "-l", "two=client", "said:1")
+    daemon.until(lambda: daemon.out("logs", id_) == "image|client|/home/app/new|app")
+    config = daemon.inspect(id_)["Config"]
+    assert config["Labels"] == {"one": "image", "two": "client"}
+    assert config["Entrypoint"] == ["sh", "-c"]
+    daemon.pouch("stop", id_)
+    assert daemon.inspect(id_)["State"]["ExitCode"] == 137
+    assert daemon.out("run", "--rm", "said:1", "echo other") == "other"
+    assert daemon.out("run", "--rm", "-u", "0", "-w", "/", "--entrypoint", "id", "said:1", "-u") == "0"
+    done = daemon.pouch("run", "--rm", "--entrypoint", "", "said:1", "echo", "bare")
+    assert done.stdout == "bare\n"
+
+
+def test_an_image_without_a_command_needs_one(daemon, loaded):
+    loaded(images.busybox_picture(tag="mute:1", cmd=None))
+    done = daemon.pouch("run", "--rm", "mute:1", check=False)
+    assert (done.returncode, "No command specified" in done.stderr) == (125, True)
+    assert daemon.out("run", "--rm", "mute:1", "echo", "x") == "x"
+
+
+def test_an_image_without_users_or_a_shell_runs(daemon, loaded):
+    with open(images.BUSYBOX, "rb") as file:
+        files = (images.file("busybox", file.read(), mode=0o755),)
+    loaded(images.Picture(layers=[images.layer(*files)], config={"Cmd": ["/busybox", "id"]}, tags=("bare:1",)))
+    assert daemon.out("run", "--rm", "bare:1") == "uid=0 gid=0"
+    assert daemon.out("run", "--rm", "-u", "7:8", "bare:1") == "uid=7 gid=8"
+    done = daemon.pouch("run", "--rm", "-u", "name", "bare:1", check=False)
+    assert (done.returncode, "unable to find user name" in done.stderr) == (125, True)
+
+
+def test_an_image_of_another_platform_is_loaded_with_a_warning(daemon, loaded):
+    picture = small("alien:1")
+    picture.architecture = "s390x"
+    assert "s390x" in loaded(picture)
+
+
 # -- rmi --------------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pouch.engine import prepare
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
-from pouch.engine.specbuild import build, capabilities, inputs
+from pouch.engine.specbuild import build, capabilities, inputs, seccomp
 from pouch.kernel import cgroup, process
 from pouch.network import files as network_files
 from pouch.spec import container, errors
@@ -165,6 +165,9 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
 
 def check_host(wanted: container.HostConfig, host: inputs.Host) -> None:
     """What this host cannot be asked for. Raises InvalidInput."""
+    profile = build.security_options(wanted.security_opt).seccomp
+    if profile not in ("", "unconfined"):
+        seccomp.resolve(build.own_profile(profile), capabilities=(), machine=host.machine, kernel=host.kernel)
     limits = wanted.resources
     if host.cpus and limits.nano_cpus > len(host.cpus) * 10**9:
         raise errors.InvalidInput(

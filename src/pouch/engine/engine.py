@@ -170,6 +170,7 @@ def _host(settings: engine_settings.Settings, *, systemd: bool) -> inputs.Host:
         seccomp=_seccomp(settings.seccomp_profile),
         controllers=cgroup.available_controllers(),
         systemd_cgroup=systemd,
+        ipc_mounts=tuple(path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)),
         cpus=cgroup.available_cpus() or frozenset(os.sched_getaffinity(0)),
     )
 

@@ -1,6 +1,8 @@
 """config.json: what is asked ends where the OCI runtime specification says, and what the host refuses is clamped and said."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 from support import engine
@@ -120,6 +122,16 @@ def test_ulimits_are_clamped_to_the_hosts_hard_limit_and_said():
 def test_ulimits_are_kept_where_the_host_may_raise_them():
     limit = container.Ulimit(name="nofile", soft=1 << 20, hard=-1)
     assert resources.rlimits((limit,), engine.HOST.rlimits, may_raise=True) == ([("nofile", 1 << 20, -1)], [])
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(0, "uint64 18446744073709551615"), (50, "uint64 50"), (9999, "uint64 9999")]
+)
+def test_systemd_is_told_the_number_of_processes_for_it_has_a_limit_of_its_own(limit, expected):
+    record = engine.record(host=HostConfig(resources=container.Resources(pids_limit=limit)))
+    by_systemd = built(record, host=dataclasses.replace(engine.HOST, systemd_cgroup=True))
+    assert by_systemd.spec["annotations"] == {"org.systemd.property.TasksMax": expected}
+    assert built(record).spec["annotations"] == {}
 
 
 def test_a_negative_oom_score_is_raised_to_zero_and_said():
@@ -289,3 +301,23 @@ def test_a_filter_that_was_compiled_before_is_given_again_beside_its_section():
 def test_another_set_of_capabilities_is_another_filter():
     more = engine.record(host=HostConfig(cap_add=("SYS_ADMIN",)))
     assert built(more, host=with_profile()).filter_digest != built(engine.record(), host=with_profile()).filter_digest
+
+
+@pytest.mark.parametrize(
+    ("profile", "text"),
+    [
+        ({}, "defaultAction"),
+        ({"defaultAction": 1}, "$.defaultAction"),
+        ({"defaultAction": "ALLOW"}, "$.defaultAction"),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "a list is expected"),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["open"]}]}, "action"),
+        (
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [1], "action": "SCMP_ACT_ERRNO"}]},
+            "$.syscalls[0].names[0]",
+        ),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [1]}, "shape"),
+    ],
+)
+def test_a_seccomp_profile_of_another_shape_is_named(profile, text):
+    with pytest.raises(errors.InvalidInput, match=re.escape(text)):
+        seccomp.resolve(profile, capabilities=(), machine="x86_64", kernel=(6, 1))

@@ -274,15 +274,14 @@ def _seccomp(given: inputs.Inputs, allowed: frozenset[str], security: SecurityOp
         return None
     if security.seccomp == "unconfined":
         return None
-    profile = given.host.seccomp
-    if security.seccomp:
-        profile = _own_profile(security.seccomp)
+    profile = own_profile(security.seccomp) if security.seccomp else given.host.seccomp
     if profile is None:
         return None
     return seccomp.resolve(profile, capabilities=allowed, machine=given.host.machine, kernel=given.host.kernel)
 
 
-def _own_profile(text: str) -> inputs.Document:
+def own_profile(text: str) -> inputs.Document:
+    """A client's profile. Raises InvalidInput with Docker's sentence."""
     try:
         found = msgspec.json.decode(text.encode())
     except msgspec.DecodeError as error:

@@ -27,6 +27,8 @@ class Host:
     systemd_cgroup: bool
     kernel: tuple[int, int] = (5, 10)
     """Major and minor version."""
+    ipc_mounts: tuple[str, ...] = ("/dev/shm", "/dev/mqueue")
+    """Where this host has its shared memory and message queues, for `--ipc host`."""
     cpus: frozenset[int] = frozenset()
     """Those that containers may be given; empty where nobody knows."""
 

@@ -72,7 +72,7 @@ def _system(given: inputs.Inputs) -> list[inputs.OciMount]:
     if host.ipc_mode == "host":
         found += [
             inputs.OciMount(target=path, kind="bind", source=path, options=("rbind", *_QUIET))
-            for path in ("/dev/shm", "/dev/mqueue")
+            for path in given.host.ipc_mounts
         ]
         return found
     size = host.shm_size or given.default_shm_size

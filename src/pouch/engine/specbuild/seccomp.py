@@ -6,6 +6,9 @@ Source: the OCI runtime specification, config-linux.md "Seccomp"; the profile's 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
 
 from pouch.spec import errors
 
@@ -17,10 +20,45 @@ _ARCHITECTURES = {
 }
 
 
+_Action = Annotated[str, msgspec.Meta(pattern="^SCMP_ACT_[A-Z_]+$")]
+
+
+class _Argument(msgspec.Struct):
+    """LinuxSeccompArg."""
+
+    index: int
+    value: int
+    op: Annotated[str, msgspec.Meta(pattern="^SCMP_CMP_[A-Z_]+$")]
+    valueTwo: int = 0  # noqa: N815 - the document's word
+
+
+class _Rule(msgspec.Struct):
+    """LinuxSyscall."""
+
+    names: list[str]
+    action: _Action
+    errnoRet: int | None = None  # noqa: N815
+    args: list[_Argument] = []
+
+
+class _Seccomp(msgspec.Struct):
+    """LinuxSeccomp: what `resolve` makes must be of this shape."""
+
+    defaultAction: _Action  # noqa: N815
+    architectures: list[str]
+    syscalls: list[_Rule]
+    defaultErrnoRet: int | None = None  # noqa: N815
+    flags: list[str] = []
+
+
 def resolve(profile: Document, *, capabilities: Iterable[str], machine: str, kernel: tuple[int, int]) -> Document:
     """`linux.seccomp` for a process with these capabilities. Raises InvalidInput for a profile of another shape."""
     try:
-        return _resolve(profile, frozenset(capabilities), machine, kernel)
+        found = _resolve(profile, frozenset(capabilities), machine, kernel)
+        msgspec.convert(found, _Seccomp)  # a runtime names neither place nor value
+        return found
+    except msgspec.ValidationError as error:
+        raise errors.InvalidInput(f"seccomp profile: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.InvalidInput(f"seccomp profile: not of the expected shape ({error!r})") from None
 
