@@ -46,11 +46,15 @@ class Mode(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """One mounted hierarchy. controllers: of v1, `name=X` among them; empty for v2."""
+    """One mounted hierarchy. controllers: of v1, `name=X` among them; empty for v2.
+
+    guarded: v2 with `nsdelegate`, where a cgroup namespace's own limits cannot be written from inside it.
+    """
 
     point: str
     controllers: frozenset[str] = frozenset()
     unified: bool = False
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,10 @@ def parse(mountinfo: Iterable[str]) -> Layout:
         point = os.fsdecode(mount.unescape(os.fsencode(point)))
         words = frozenset(word for word in options.split(",") if "=" not in word) - _NO_CONTROLLERS
         words |= {word for word in options.split(",") if word.startswith("name=")}
-        hierarchy = Hierarchy(point, frozenset() if kind == "cgroup2" else words, kind == "cgroup2")
+        if kind == "cgroup2":
+            hierarchy = Hierarchy(point, unified=True, guarded="nsdelegate" in words)
+        else:
+            hierarchy = Hierarchy(point, words)
         key = hierarchy.unified, hierarchy.controllers
         rank = root != "/", not (point == _PLACE or point.startswith(f"{_PLACE}/"))
         if key not in found or rank < found[key][0]:

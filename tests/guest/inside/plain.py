@@ -19,6 +19,7 @@ def all_of(manager: str, runtime: str) -> None:
         box = ("run", "--runtime", runtime)
         _codes(row, box)
         _written(row, box, manager)
+        _many(row, box)
         _held(row, box)
         _life(row, box)
         host.run("pouch", "rm", "-f", *host.pouch("ps", "-aq").split())
@@ -67,6 +68,16 @@ def _written(row: report.Group, box: tuple[str, ...], manager: str) -> None:
         row.check(f"{name} after systemctl daemon-reload", expected in host.limit(place, name), host.limit(place, name))
     if manager == "systemd":
         row.equal("delegated", host.unit(parent.rpartition("/")[2], "Delegate"), "yes")
+
+
+def _many(row: report.Group, box: tuple[str, ...]) -> None:
+    for flags, expected in (((), []), (("--pids-limit", "99999"), ["99999"])):
+        host.pouch(*box, "-d", "--name", "many", *flags, "busybox", "sleep", "9006")
+        found = set(host.limit(host.process_cgroup(host.inspect("many")["State"]["Pid"]), "pids.max"))
+        row.equal(
+            f"pids.max with {' '.join(flags) or 'nothing asked'}, whatever systemd would set", sorted(found), expected
+        )
+        host.pouch("rm", "-f", "many")
 
 
 def _held(row: report.Group, box: tuple[str, ...]) -> None:

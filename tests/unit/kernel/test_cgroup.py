@@ -118,6 +118,12 @@ class TestPaths:
             cgroup.expand_slice(name)
 
 
+@pytest.mark.parametrize(("options", "guarded"), [("rw,nsdelegate,memory_recursiveprot", True), ("rw", False)])
+def test_a_v2_tree_says_whether_a_namespaces_limits_are_guarded(options, guarded):
+    layout = cgroup.parse([f"30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 {options}"])
+    assert layout.hierarchies == (cgroup.Hierarchy("/sys/fs/cgroup", unified=True, guarded=guarded),)
+
+
 class TestGroups:
     def test_directories_are_those_that_exist_the_unified_one_first(self, tmp_path):
         layout = tree(tmp_path)

@@ -132,6 +132,16 @@ class TestHierarchies:
         assert cgroups.look_at_hierarchies(PLACE).ok
         assert sorted(os.listdir(hybrid / "memory")) == []
 
+    @pytest.mark.parametrize(("guarded", "level"), [(True, host.Level.OK), (False, host.Level.WARNING)])
+    def test_pure_v2_whose_limits_can_be_lifted_from_inside_is_told_of(self, hybrid, monkeypatch, guarded, level):
+        layout = cgroup.Layout((cgroup.Hierarchy(str(hybrid / "unified"), unified=True, guarded=guarded),))
+        monkeypatch.setattr(cgroup, "current", lambda: layout)
+        (hybrid / "unified/cgroup.controllers").write_text("memory cpu cpuset pids\n")
+        found = cgroups.look_at_hierarchies(PLACE)
+        assert found.level is level
+        assert guarded is (found.advice == "")
+        assert guarded or f"mount -o remount,nsdelegate {hybrid}/unified" in found.advice
+
     def test_a_hierarchy_that_takes_no_group_is_an_error(self, hybrid):
         (hybrid / "memory").rmdir()
         found = cgroups.look_at_hierarchies(PLACE)

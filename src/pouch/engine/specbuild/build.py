@@ -98,7 +98,8 @@ def build(given: inputs.Inputs) -> Built:
 def _annotations(given: inputs.Inputs) -> dict[str, str]:
     """The client's, without those that steer the runtime itself: crun would replace the filter or run hooks for whoever may name them."""
     asked = given.record.config.annotations
-    return {key: value for key, value in asked.items() if not key.startswith(RUNTIME_ANNOTATIONS)}
+    allowed = {key: value for key, value in asked.items() if not key.startswith(RUNTIME_ANNOTATIONS)}
+    return {**resources.scope_properties(given), **allowed}
 
 
 def _precompiled(given: inputs.Inputs, spec: inputs.Document) -> str:

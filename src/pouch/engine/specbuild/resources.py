@@ -8,6 +8,8 @@ from pouch.engine.specbuild import inputs
 from pouch.spec import container
 
 _PERIOD = 100_000
+_UNLIMITED_TASKS = (1 << 64) - 1
+"""What systemd's bus takes for infinity."""
 _DEFAULT_DEVICES: tuple[tuple[str, int | None, int | None, str], ...] = (
     ("c", None, None, "m"),
     ("b", None, None, "m"),
@@ -47,6 +49,14 @@ def document(given: inputs.Inputs) -> tuple[inputs.Document, list[str]]:
             continue
         found[name] = part
     return found, warnings
+
+
+def scope_properties(given: inputs.Inputs) -> dict[str, str]:
+    """Annotations: what a runtime tells systemd of a scope besides (runc, docs/systemd.md). Without it each has DefaultTasksMax."""
+    if not given.host.systemd_cgroup:
+        return {}
+    limit = given.record.config.host.resources.pids_limit
+    return {"org.systemd.property.TasksMax": f"uint64 {limit or _UNLIMITED_TASKS}"}
 
 
 def _memory(wanted: container.Resources) -> inputs.Document:

@@ -39,6 +39,10 @@ def look_at_hierarchies(_place: Place) -> Finding:
     if missing:
         advice = "check the kernel's command line (cgroup_disable=, cgroup_enable=memory) and configuration"
         return Finding("cgroup", Level.WARNING, f"{found}; cannot be limited: {', '.join(missing)}", advice)
+    if mode is cgroup.Mode.V2 and not layout.hierarchies[0].guarded:
+        advice = f"mount -o remount,nsdelegate {layout.hierarchies[0].point}, and for the next boot in /etc/fstab"
+        found += "; mounted without nsdelegate: a machine without a user namespace (--userns host) can lift its limits"
+        return Finding("cgroup", Level.WARNING, found, advice)
     return Finding("cgroup", Level.OK, found)
 
 
