@@ -86,10 +86,8 @@ def parse(mountinfo: Iterable[str]) -> Layout:
         point = os.fsdecode(mount.unescape(os.fsencode(point)))
         words = frozenset(word for word in options.split(",") if "=" not in word) - _NO_CONTROLLERS
         words |= {word for word in options.split(",") if word.startswith("name=")}
-        if kind == "cgroup2":
-            hierarchy = Hierarchy(point, unified=True, guarded="nsdelegate" in words)
-        else:
-            hierarchy = Hierarchy(point, words)
+        v2 = Hierarchy(point, unified=True, guarded="nsdelegate" in words)
+        hierarchy = v2 if kind == "cgroup2" else Hierarchy(point, words)
         key = hierarchy.unified, hierarchy.controllers
         rank = root != "/", not (point == _PLACE or point.startswith(f"{_PLACE}/"))
         if key not in found or rank < found[key][0]:
