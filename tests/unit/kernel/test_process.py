@@ -18,7 +18,10 @@ from pouch.spec import errors
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     """A process that waits until its input ends."""
-    running = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    running = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    running.stdin.write(b"x\n")
+    running.stdin.flush()
+    assert running.stdout.readline() == b"x\n"  # its execve is over: before, /proc may show no command line
     yield running
     running.kill()
     running.communicate()
