@@ -9,12 +9,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import TextIO
 
 from guest import console, disk, payload
 
 MEMORY_MIB = 3072
 SECONDS = 4 * 3600
 """For the whole guest; emulation is slow."""
+WORDS = (
+    "root=/dev/vda",
+    "rw",
+    "console=ttyS0",
+    "quiet",
+    "loglevel=3",
+    "panic=3",
+    "systemd.show_status=0",
+    "systemd.mask=serial-getty@ttyS0.service",
+)
+"""The kernel's command line: the console is the results' alone."""
 OFF_SECONDS = 60.0
 """A host that is switched off with a machine running must be off by then. systemd would wait 90 s for a scope that does not end."""
 
@@ -34,18 +46,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="run-", dir=f"{disk.CACHE}/guest") as home:
         payload.make(f"{home}/payload.img", chosen.rows)
         _image("create", "-q", "-f", "qcow2", "-b", found.image, "-F", "raw", f"{home}/root.qcow2")
-        off = _boot(found, home, chosen.accel, chosen.log, results)
-        if results.witness:
-            _look_back(f"{home}/root.qcow2", home, off, results)
+        with open(chosen.log, "w", encoding="utf-8") as log:
+            off = _boot(found, home, chosen.accel, log, results)
+            if results.again:
+                results.check(
+                    f"poweroff: the host is off within {OFF_SECONDS:.0f} s", off < OFF_SECONDS, f"{off:.0f} s"
+                )
+                results.check("poweroff: the payload came to its end", results.ended == "0", results.ended)
+                print(f"   switched off in {off:.0f} s; once more", flush=True)
+                results.ended = ""
+                _boot(found, home, chosen.accel, log, results, "guest.again")
     print(f"\n-- {time.monotonic() - began:.0f} s")
     for line in console.summary(results):
         print(line)
     return 0 if results.good else 1
 
 
-def _boot(found: disk.Disk, home: str, accel: str, log: str, results: console.Results) -> float:
-    """Run the guest to its end; the seconds between the last line and that."""
-    words = "root=/dev/vda rw console=ttyS0 quiet loglevel=3 systemd.show_status=0 panic=3 systemd.mask=serial-getty@ttyS0.service"
+def _boot(found: disk.Disk, home: str, accel: str, log: TextIO, results: console.Results, *more: str) -> float:
+    """Run the guest to its end; the seconds between the last line and that. more: for the kernel's command line."""
+    words = [*WORDS, *more]
     argv = [
         "timeout",
         "--foreground",
@@ -61,53 +80,22 @@ def _boot(found: disk.Disk, home: str, accel: str, log: str, results: console.Re
     argv += ["-m", str(MEMORY_MIB), "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
     argv += ["-drive", f"file={home}/root.qcow2,if=virtio,format=qcow2,cache=unsafe"]
     argv += ["-drive", f"file={home}/payload.img,if=virtio,format=raw,cache=unsafe"]
-    argv += [
-        "-device",
-        "virtio-rng-pci",
-        "-nic",
-        "none",
-        "-kernel",
-        found.kernel,
-        "-initrd",
-        found.initrd,
-        "-append",
-        words,
-    ]
-    with (
-        open(log, "w", encoding="utf-8") as kept,
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as guest,
-    ):
+    argv += ["-device", "virtio-rng-pci", "-nic", "none", "-kernel", found.kernel, "-initrd", found.initrd]
+    argv += ["-append", " ".join(words)]
+    last = time.monotonic()
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as guest:
         assert guest.stdout is not None
-        last = time.monotonic()
         try:
             for line in guest.stdout:
-                kept.write(line)
-                kept.flush()
+                log.write(line)
+                log.flush()
                 for shown in console.read([line], results):
                     print(shown, flush=True)
                     last = time.monotonic()
-            off = time.monotonic() - last
         finally:
+            off = time.monotonic() - last
             guest.terminate()  # `timeout` passes it on; of one that has ended nothing is left to end
     return off
-
-
-def _look_back(overlay: str, home: str, off: float, results: console.Results) -> None:
-    """What the machine that ran at the end left on the disk, and how long the host took."""
-    raw = f"{home}/root.img"
-    _image("convert", "-O", "raw", overlay, raw)
-    command = ["debugfs", "-R", f"cat {results.witness}", raw]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    name = "poweroff: the app was told"
-    (
-        results.passed.append(name)
-        if "heard" in said
-        else results.failed.append((name, f"{results.witness} holds {said!r}"))
-    )
-    name = f"poweroff: the host is off within {OFF_SECONDS:.0f} s"
-    (results.passed.append(name) if off < OFF_SECONDS else results.failed.append((name, f"{off:.0f} s")))
-    results.notes.append(f"switched off in {off:.0f} s")
-    print(f"   switched off in {off:.0f} s", flush=True)
 
 
 def _image(*words: str) -> None:

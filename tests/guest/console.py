@@ -19,8 +19,8 @@ class Results:
     notes: list[str] = field(default_factory=list)
     rows: list[tuple[str, float]] = field(default_factory=list)
     """Name and seconds."""
-    witness: str = ""
-    """A file in the guest that must be there after it was switched off."""
+    again: bool = False
+    """The guest wants to be booted once more."""
     booted: str = ""
     ended: str = ""
     """The exit code of what ran in it; "" when it never ended."""
@@ -29,6 +29,13 @@ class Results:
     def good(self) -> bool:
         """Whether all went well, to the end."""
         return self.ended == "0" and bool(self.passed) and not self.failed
+
+    def check(self, name: str, holds: bool, seen: str) -> None:
+        """A result of whoever booted the guest."""
+        if holds:
+            self.passed.append(name)
+        else:
+            self.failed.append((name, seen))
 
     def take(self, line: str) -> str:
         """Understand a line; what is to be shown of it meanwhile."""
@@ -57,8 +64,7 @@ class Results:
             return f"NO {at}{name}: {said['seen']}"
         if "row" in said:
             self.rows.append((str(said["row"]), float(str(said["seconds"]))))
-        if "witness" in said:
-            self.witness = str(said["witness"])
+        self.again = self.again or bool(said.get("again"))
         if "note" in said:
             self.notes.append(str(said["note"]))
             return f"   {at}{said['note']}"

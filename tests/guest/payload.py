@@ -31,6 +31,7 @@ _RUN = """#!/bin/sh
 cd /payload
 export HOME=/root PYTHONDONTWRITEBYTECODE=1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+if grep -qw guest.again /proc/cmdline; then exec python3 -m inside --again; fi
 exec python3 -m inside {}
 """
 _UNWANTED = shutil.ignore_patterns("__pycache__", "*.egg-info")

@@ -56,7 +56,16 @@ def test_kernel_messages_before_the_mark_do_no_harm():
     assert results("[  3.2] x " + check("a: b"), "@@ ended 0\n").good
 
 
-def test_notes_and_the_witness_are_kept():
-    found = results(line(note="boot: 20 s"), line(witness="/var/lib/x"))
-    assert (found.notes, found.witness) == (["boot: 20 s"], "/var/lib/x")
+def test_notes_are_kept_and_the_wish_to_be_booted_again():
+    found = results(line(note="boot: 20 s"), line(again=True), line(note="x"))
+    assert (found.notes, found.again) == (["boot: 20 s", "x"], True)
     assert "boot: 20 s" in found.shown[0]
+    assert not results(line(note="x")).again
+
+
+def test_what_the_booter_sees_counts_too():
+    found = results(check("a: b"), "@@ ended 0\n")
+    found.check("poweroff: in time", True, "")
+    assert found.good
+    found.check("poweroff: in time", False, "90 s")
+    assert not found.good

@@ -1,4 +1,4 @@
-"""What is run in the guest: `python3 -m inside [ROW...]`; without rows, all."""
+"""What is run in the guest: `python3 -m inside [ROW...]`, without rows all; `--again` after the row poweroff and the next boot."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ ROWS = {
 
 def main(chosen: list[str]) -> int:
     """Run the rows; 0 whatever they find: the results are read on the console."""
+    if chosen == ["--again"]:
+        shutdown.came_back()
+        _tell_journal()
+        return 0
     install.the_guest()
     install.from_source()
     install.the_service()
@@ -47,11 +51,14 @@ def main(chosen: list[str]) -> int:
                 group.equal("driver", info, wanted)
             manager = wanted
         row()
-    for line in host.run("journalctl", "-u", "pouchd", "--no-pager", "-o", "short-monotonic", "-n", "300")[
-        1
-    ].splitlines():
-        print("journal:", line, flush=True)
+    _tell_journal()
     return 0
+
+
+def _tell_journal() -> None:
+    words = ("-u", "pouchd", "-b", "--no-pager", "-o", "short-monotonic", "-n", "300")
+    for line in host.run("journalctl", *words)[1].splitlines():
+        print("journal:", line, flush=True)
 
 
 if __name__ == "__main__":

@@ -102,9 +102,7 @@ def monitors() -> dict[int, str]:
 def scopes() -> list[str]:
     """Units of containers that systemd knows, in whatever state."""
     listed = out("systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", "--full", "*pouch*")
-    return [
-        line for line in listed.splitlines() if not line.startswith(("pouchd.service", "run-pouch", "var-lib-pouch"))
-    ]
+    return [line for line in listed.splitlines() if line.split()[0].endswith((".scope", ".slice"))]
 
 
 def leftovers() -> list[str]:
