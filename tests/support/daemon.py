@@ -57,6 +57,8 @@ class Daemon:
         argv = [sys.executable, "-m", "pouch.daemon", "--config", "/dev/null", "--root", self.root, "--run", self.run]
         argv += ["--bridge", self.bridge, "--cgroup-parent", self.cgroup_parent, "--log-level", "debug", *self.options]
         notify = f"{self.home}/notify"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(notify)  # of a start that failed
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(notify)
             listener.settimeout(0.2)

@@ -380,6 +380,11 @@ def tree(daemon: Any, name: str) -> list[dict[str, Any]]:
     return found
 
 
+def within(daemon: Any, name: str, path: str) -> str:
+    """The host's path of a file in a running container, through the eyes of its first process; works while the daemon is down."""
+    return f"/proc/{daemon.inspect(name)['State']['Pid']}/root{path}"
+
+
 def of_category(daemon: Any, name: str, category: str) -> list[str]:
     """The commands of one category."""
     return [one["Command"] for one in tree(daemon, name) if one["Category"] == category]

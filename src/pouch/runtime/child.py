@@ -35,6 +35,13 @@ def locate(program: str) -> str:
     return os.path.abspath(found)
 
 
+class _Process(subprocess.Popen[bytes]):
+    """A process that may outlive us: monitors are meant to. Reaping is the loop's matter, so there is nothing to warn of."""
+
+    def __del__(self) -> None:
+        """Nothing, where Popen warns of a process that still runs."""
+
+
 class Child:
     """A running process that is a child of this one; reaped by the loop it was started in, whether anybody waits or not."""
 
@@ -115,7 +122,7 @@ def spawn(
     """
     try:
         with processes.oom_score(oom_score_adj):
-            started = subprocess.Popen(
+            started = _Process(
                 argv,
                 stdin=stdin,
                 stdout=stdout,
