@@ -31,6 +31,8 @@ async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool
     if record.config.host.network_mode == "bridge":
         async with _going_on(record, "give its address back"):
             await equipment.pools.db(equipment.database.release_addresses, record.id)
+    async with _going_on(record, "remove its cgroup"):
+        await equipment.pools.fs(cgroup.remove, _group(equipment, record))
     async with _going_on(record, "take its mounts away"):
         await equipment.pools.fs(_take_away, equipment, record)
 
@@ -41,16 +43,19 @@ async def _gone(equipment: tools.Equipment, record: records.Record) -> bool:
     if not runtime.forgets or record.config.host.pid_mode == "host":
         return False
     try:
-        await equipment.pools.fs(cgroup.remove, equipment.cgroups_path(record))
+        await equipment.pools.fs(cgroup.remove, _group(equipment, record))
         await equipment.pools.fs(runtime.forget, record.id)
     except errors.PouchError:
         return False
     return True
 
 
+def _group(equipment: tools.Equipment, record: records.Record) -> str:
+    """Where the run was put: the daemon may have come back with another cgroup manager."""
+    return record.run.cgroups_path if record.run is not None else equipment.cgroups_path(record)
+
+
 def _take_away(equipment: tools.Equipment, record: records.Record) -> None:
-    # where the run was put: the daemon may have come back with another cgroup manager
-    cgroup.remove(record.run.cgroups_path if record.run is not None else equipment.cgroups_path(record))
     equipment.snapshots.unmount(record.id)
     directory = equipment.paths.container_run(record.id)
     mount.unmount_below(directory)

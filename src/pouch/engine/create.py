@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pouch.engine import prepare
+from pouch.engine import groups, prepare
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
@@ -168,6 +168,7 @@ def check_host(wanted: container.HostConfig, host: inputs.Host) -> None:
     profile = build.security_options(wanted.security_opt).seccomp
     if profile not in ("", "unconfined"):
         seccomp.resolve(build.own_profile(profile), capabilities=(), machine=host.machine, kernel=host.kernel)
+    groups.told(wanted.cgroup_parent, "x", systemd=host.systemd_cgroup)
     limits = wanted.resources
     if host.cpus and limits.nano_cpus > len(host.cpus) * 10**9:
         raise errors.InvalidInput(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pouch.engine import clock as clocks
 from pouch.engine import events as buses
+from pouch.engine import groups
 from pouch.engine import pools as thread_pools
 from pouch.engine import record as records
 from pouch.engine import settings as engine_settings
@@ -108,8 +109,6 @@ class Equipment:
         return self.runtimes[name]
 
     def cgroups_path(self, record: records.Record) -> str:
-        """linux.cgroupsPath of a container, in the form that the cgroup manager wants."""
+        """linux.cgroupsPath of a container, in the form that the cgroup manager wants. Raises InvalidInput: see `groups.told`."""
         parent = record.config.host.cgroup_parent or self.settings.cgroup_parent
-        if self.host.systemd_cgroup:
-            return f"{parent or 'system.slice'}:pouch:{record.id}"
-        return f"/{(parent or 'pouch').strip('/')}/{record.id}"
+        return groups.told(parent, record.id, systemd=self.host.systemd_cgroup)

@@ -13,17 +13,43 @@ from pouch.engine import settings as engine_settings
 from pouch.kernel import cgroup
 from pouch.spec import errors
 
+_SLICE = ".slice"
 _RUNS_SYSTEMD = "/run/systemd/system"
 """There where systemd is PID 1 (sd_booted(3))."""
 _BUS = "/run/dbus/system_bus_socket"
 """Where the runtimes ask it for scopes."""
 
 
-def by_systemd(manager: engine_settings.CgroupManager) -> bool:
-    """Whether systemd makes them. AUTO: where it is PID 1 on v2, which has one owner for all groups, and can be asked."""
-    if manager is not engine_settings.CgroupManager.AUTO:
-        return manager is engine_settings.CgroupManager.SYSTEMD
-    return cgroup.mode() is cgroup.Mode.V2 and os.path.isdir(_RUNS_SYSTEMD) and os.path.exists(_BUS)
+def by_systemd(manager: engine_settings.CgroupManager, parent: str) -> bool:
+    """Whether systemd makes them. AUTO: where it is PID 1 on v2, which has one owner for all groups, can be asked, and the parent is its.
+
+    Raises InvalidInput where the daemon's own parent of all containers is none for the manager.
+    """
+    if manager is engine_settings.CgroupManager.AUTO:
+        systemd = cgroup.mode() is cgroup.Mode.V2 and os.path.isdir(_RUNS_SYSTEMD) and os.path.exists(_BUS)
+        systemd = systemd and (not parent or parent.endswith(_SLICE))
+    else:
+        systemd = manager is engine_settings.CgroupManager.SYSTEMD
+    told(parent, "x", systemd=systemd)
+    return systemd
+
+
+def told(parent: str, container_id: str, *, systemd: bool) -> str:
+    """linux.cgroupsPath of a container, in the form that the cgroup manager wants; parent "": the default one.
+
+    Raises InvalidInput where the parent is none for it, or would lead out of the tree.
+    """
+    if systemd and parent and not parent.endswith(_SLICE):
+        raise errors.InvalidInput(
+            f'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice", not "{parent}"'
+        )
+    path = (
+        f"{parent or 'system.slice'}:pouch:{container_id}"
+        if systemd
+        else f"/{(parent or 'pouch').strip('/')}/{container_id}"
+    )
+    cgroup.path_of(path)
+    return path
 
 
 def of_created(cgroups_path: str, pid: int) -> str:

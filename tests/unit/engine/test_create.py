@@ -161,3 +161,10 @@ def test_cpus_that_are_there_are_let_through():
     host = dataclasses.replace(engine.HOST, cpus=frozenset({0, 1}))
     for wanted in ({"nano_cpus": 2_000_000_000}, {"cpuset_cpus": "0-1"}, {"cpuset_cpus": "1"}, {}):
         create.check_host(container.HostConfig(resources=container.Resources(**wanted)), host)
+
+
+@pytest.mark.parametrize(("parent", "systemd"), [("boxes", True), ("/../boxes", False)])
+def test_a_parent_that_its_cgroup_manager_does_not_take_is_refused_at_create(parent, systemd):
+    host = dataclasses.replace(engine.HOST, systemd_cgroup=systemd)
+    with pytest.raises(errors.InvalidInput):
+        create.check_host(container.HostConfig(cgroup_parent=parent), host)

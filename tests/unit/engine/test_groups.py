@@ -1,5 +1,7 @@
 """Where a container sits in the group that its runtime was told, and where its exec processes go."""
 
+import re
+
 import pytest
 
 from pouch.engine import groups
@@ -33,25 +35,59 @@ def host(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("manager", "mode", "there", "expected"),
+    ("manager", "mode", "there", "parent", "expected"),
     [
-        (Manager.AUTO, cgroup.Mode.V2, "system bus", True),
-        (Manager.AUTO, cgroup.Mode.V2, "system", False),
-        (Manager.AUTO, cgroup.Mode.V2, "bus", False),
-        (Manager.AUTO, cgroup.Mode.HYBRID, "system bus", False),
-        (Manager.SYSTEMD, cgroup.Mode.HYBRID, "", True),
-        (Manager.CGROUPFS, cgroup.Mode.V2, "system bus", False),
+        (Manager.AUTO, cgroup.Mode.V2, "system bus", "", True),
+        (Manager.AUTO, cgroup.Mode.V2, "system bus", "machine.slice", True),
+        (Manager.AUTO, cgroup.Mode.V2, "system bus", "boxes", False),
+        (Manager.AUTO, cgroup.Mode.V2, "system", "", False),
+        (Manager.AUTO, cgroup.Mode.V2, "bus", "", False),
+        (Manager.AUTO, cgroup.Mode.HYBRID, "system bus", "", False),
+        (Manager.SYSTEMD, cgroup.Mode.HYBRID, "", "", True),
+        (Manager.CGROUPFS, cgroup.Mode.V2, "system bus", "", False),
     ],
 )
 def test_systemd_makes_the_groups_where_it_can_be_asked_unless_told_otherwise(
-    host, monkeypatch, tmp_path, manager, mode, there, expected
+    host, monkeypatch, tmp_path, manager, mode, there, parent, expected
 ):
     host["mode"] = mode
     for name in there.split():
         (tmp_path / name).mkdir()
     monkeypatch.setattr(groups, "_RUNS_SYSTEMD", str(tmp_path / "system"))
     monkeypatch.setattr(groups, "_BUS", str(tmp_path / "bus"))
-    assert groups.by_systemd(manager) is expected
+    assert groups.by_systemd(manager, parent) is expected
+
+
+@pytest.mark.parametrize(
+    ("parent", "systemd", "expected"),
+    [
+        ("", True, "system.slice:pouch:ab"),
+        ("machine-boxes.slice", True, "machine-boxes.slice:pouch:ab"),
+        ("", False, "/pouch/ab"),
+        ("/boxes/mine/", False, "/boxes/mine/ab"),
+    ],
+)
+def test_a_runtime_is_told_in_the_managers_form(parent, systemd, expected):
+    assert groups.told(parent, "ab", systemd=systemd) == expected
+
+
+@pytest.mark.parametrize(
+    ("parent", "systemd", "words"),
+    [
+        ("boxes", True, 'should be a valid slice named as "xxx.slice", not "boxes"'),
+        ("a/b.slice", True, "invalid cgroup path"),
+        ("a--b.slice", True, 'invalid slice name "a--b.slice"'),
+        ("../system.slice", False, "invalid cgroup path"),
+    ],
+)
+def test_a_parent_that_is_none_is_refused(parent, systemd, words):
+    with pytest.raises(errors.InvalidInput, match=re.escape(words)):
+        groups.told(parent, "ab", systemd=systemd)
+
+
+def test_a_daemons_parent_that_is_none_is_refused_at_once():
+    with pytest.raises(errors.InvalidInput, match="valid slice"):
+        groups.by_systemd(Manager.SYSTEMD, "boxes")
 
 
 def test_a_runtimes_own_inner_group_is_the_containers(host):
