@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 
 import pytest
 
 DEADLINE_SECONDS = 30.0
+
+
+def pytest_configure() -> None:
+    """A shell's background job inherits SIGINT ignored, and so would all that the tests start: signals are part of what is tested."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)

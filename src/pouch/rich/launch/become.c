@@ -11,9 +11,10 @@ void block_signals(bool block) {
 }
 
 void default_signals(void) {
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++)
-        sigaction(number, &action, NULL); /* fails for KILL, STOP and libc's own: they need no reset */
+    /* By the kernel's own call: libc's hides the signals that it keeps for itself, and posix_spawn leaves those ignored. */
+    static const unsigned long defaults[8]; /* struct kernel_sigaction: SIG_DFL, no flags, no mask */
+    for (int number = 1; number <= 64; number++)
+        syscall(SYS_rt_sigaction, number, defaults, NULL, 8UL); /* fails for KILL and STOP, which need no reset */
     block_signals(false);
 }
 
