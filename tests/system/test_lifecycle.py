@@ -308,6 +308,61 @@ def test_a_removal_beats_a_patient_stop(daemon):
         stopping.wait(20)
 
 
+def test_a_start_that_comes_while_an_end_is_dealt_with_waits_for_it(daemon):
+    """Else the new run would lose its mounts and its cgroup to the taking away of the old one."""
+    id_ = daemon.box()
+    for _ in range(8):
+        os.kill(state(daemon, id_)["Pid"], signal.SIGKILL)
+        daemon.until(lambda: daemon.request("POST", f"/v1.43/containers/{id_}/start")[0] == 204)
+        assert daemon.out("exec", id_, "echo", "alive") == "alive"
+
+
+def test_one_with_rm_that_has_ended_cannot_be_started_again(daemon):
+    for _ in range(8):
+        id_ = daemon.box("--rm")
+        os.kill(state(daemon, id_)["Pid"], signal.SIGKILL)
+        answers = []
+        while not answers or answers[-1] == 304:  # as long as it is taken for running
+            answers.append(daemon.request("POST", f"/v1.43/containers/{id_}/start")[0])
+        assert answers[-1] == 404
+        daemon.until(lambda id_=id_: id_ not in daemon.out("ps", "-aq", "--no-trunc"))
+
+
+def test_one_that_is_killed_while_it_is_frozen_has_ended_when_it_thaws(daemon):
+    id_ = daemon.box()
+    daemon.pouch("pause", id_)
+    os.kill(state(daemon, id_)["Pid"], signal.SIGKILL)
+    daemon.pouch("unpause", id_, check=False)  # on cgroup v2 it has ended already
+    daemon.until(lambda: status(daemon, id_) == "exited")
+    assert state(daemon, id_)["ExitCode"] == 137
+
+
+def test_one_whose_files_resist_is_dead_until_they_can_be_removed(daemon):
+    id_ = daemon.out("create", "--name", "stuck", "busybox", "touch", "/kept")
+    daemon.pouch("start", "-a", "stuck")
+    file = f"{daemon.root}/containers/{id_}/rw/upper/kept"
+    if subprocess.run(["chattr", "+i", file], capture_output=True, check=False).returncode:
+        pytest.skip("no immutable files here")
+    try:
+        assert "rw/upper: Operation not permitted" in error_of(daemon, "rm", "stuck")
+        assert status(daemon, "stuck") == "dead"
+        assert "is dead" in error_of(daemon, "start", "stuck")
+    finally:
+        subprocess.run(["chattr", "-i", file], check=True)
+    assert daemon.out("rm", "stuck") == "stuck"
+
+
+def test_a_new_name_given_at_the_end_stays(daemon):
+    id_ = daemon.box("--name", "old0")
+    for number in range(6):
+        daemon.pouch("start", id_)
+        os.kill(state(daemon, id_)["Pid"], signal.SIGKILL)
+        status_, _ = daemon.request("POST", f"/v1.43/containers/{id_}/rename?name=old{number + 1}")
+        assert status_ == 204
+        daemon.until(lambda: status(daemon, id_) == "exited")
+        assert daemon.inspect(id_)["Name"] == f"/old{number + 1}"
+
+
 # -- restart policies -------------------------------------------------------------------------------------------------
 
 

@@ -101,17 +101,22 @@ class Containers:
             self._life.interrupt(one, signals.KILL)
             await self._kill_now(one)
         async with one.lock:
+            await self._settled(one)
             await self._life.cancel_restart(one)
             if one.running and force:
                 await self._kill_now(one)
-            if one.removed:
-                return
+                await self._settled(one)
             if one.running:
                 raise errors.Conflict(f"You cannot remove a running container {one.id}. Stop it first")
-            if one.supervisor is not None:
-                await asyncio.shield(one.supervisor)
+            if one.record.state.status is container.Status.REMOVING and not one.removed:
+                await one.add_waiter("removed")  # `--rm` is about it
             if not one.removed:
                 await self._life.remove(one)
+
+    async def _settled(self, one: shelf.Container) -> None:
+        """The end of a run that has ended is dealt with: what comes now does not get into the taking away."""
+        if not one.running and one.supervisor is not None:
+            await asyncio.wait((one.supervisor,))
 
     async def _kill_now(self, one: shelf.Container) -> None:
         """End it without waiting for the lock: a stop may be holding it, patiently."""
@@ -141,6 +146,7 @@ class Containers:
             await self._start(one)
 
     async def _start(self, one: shelf.Container) -> None:
+        await self._settled(one)
         await self._life.cancel_restart(one)
         self._require(one)
         one.backoff = 0.0
@@ -150,6 +156,8 @@ class Containers:
     def _require(self, one: shelf.Container) -> None:
         if one.removed or one.record.state.status is container.Status.REMOVING:
             raise errors.NotFound(f"No such container: {one.id}")
+        if one.record.state.status is container.Status.DEAD:
+            raise errors.Conflict(f"container {one.id} is dead: it could not be removed whole", hint="remove it again")
 
     async def stop(self, ref: str, timeout: int | None) -> None:
         """See the facade."""
@@ -158,6 +166,7 @@ class Containers:
         if rich is not None and rich.init_script:
             self._life.interrupt(one, signals.TERM)
         async with one.lock:
+            await self._settled(one)
             if await self._life.cancel_restart(one):
                 return
             if not one.running:
@@ -223,7 +232,12 @@ class Containers:
             run = one.require_running()
             if one.record.state.status is container.Status.PAUSED:
                 raise errors.Conflict(f"Container {one.id} is already paused")
-            await self._equipment.runtime(run.runtime).pause(one.id)
+            try:
+                await self._equipment.runtime(run.runtime).pause(one.id)
+            except errors.PouchError:
+                one.require_running()  # it has just ended: that is what is wrong
+                raise
+            one.require_running()
             await self._shelf.note(one, one.record.with_state(status=container.Status.PAUSED))
             self._life.publish(one.record, "pause")
 
@@ -235,7 +249,8 @@ class Containers:
             if one.record.state.status is not container.Status.PAUSED:
                 raise errors.Conflict(f"Container {one.id} is not paused")
             await self._equipment.runtime(run.runtime).resume(one.id)
-            await self._shelf.note(one, one.record.with_state(status=container.Status.RUNNING))
+            if one.record.state.status is container.Status.PAUSED:  # else it had been killed, and has ended by now
+                await self._shelf.note(one, one.record.with_state(status=container.Status.RUNNING))
             self._life.publish(one.record, "unpause")
 
     async def rename(self, ref: str, new: str) -> None:

@@ -66,6 +66,7 @@ class Lifecycle:
         equipment = self._equipment
         record = dataclasses.replace(one.record, intent=records.Intent.START, stopped_by_user=False)
         await self._shelf.save(one, record)
+        one.killed_at_start = False
         notify: boot.NotifySocket | None = None
         try:
             base = await self._reserve_range(record)
@@ -80,6 +81,8 @@ class Lifecycle:
                 notify.close()
             one.attachments.abandon()
             await self._failed(one, record, error)
+            if one.killed_at_start and isinstance(error, errors.StartFailed):
+                raise errors.Conflict(f"container {record.id} was killed while it was being started") from error
             raise
         finally:
             one.starting = None
@@ -89,6 +92,7 @@ class Lifecycle:
         """A signal for a start that is under way and whose init does not run yet: it fails then, instead of holding the lock for long."""
         run, handed_over = one.starting, one.handed_over
         if run is not None and (number == signals.KILL or (handed_over is not None and not handed_over.done())):
+            one.killed_at_start = number == signals.KILL
             signals.to_init(run, number)
 
     async def _reserve_range(self, record: records.Record) -> int | None:
@@ -218,14 +222,15 @@ class Lifecycle:
             oom_killed=False,
             app_exit_code=None,
         )
-        await self._shelf.note(one, record)
         one.started_monotonic = self._equipment.clock.monotonic()
         one.ended.clear()
         one.restarting = False
+        one.record = record  # running and supervised are one step: nobody sees the one without the other
+        self.supervise(one, notify)
         self._publish(record, "start")
+        await self._shelf.note(one, record)
         for warning in prepared.warnings:
             log.info("container %s: %s", record.id[:12], warning)
-        self.supervise(one, notify)
         if one.ready:  # it was faster than our own record of the start
             self.learn_boot(one)
 
@@ -350,23 +355,28 @@ class Lifecycle:
             self._publish_end(record, exit_)
         if record.intent is records.Intent.POSTSTOP and record.config.host.poststop_hooks:
             await self._poststop(record, exit_)
-            await self._shelf.note(one, dataclasses.replace(record, intent=records.Intent.NONE))
+            await self._shelf.note(one, dataclasses.replace(one.record, intent=records.Intent.NONE))
         await cleanup.run(self._equipment, record, ended=exit_.known)
+        # Of the record as it is by now: a client may have given it another name.
         record = dataclasses.replace(
-            record, intent=records.Intent.NONE, run=None, gateway="", prefix_length=0
+            one.record, intent=records.Intent.NONE, run=None, gateway="", prefix_length=0
         ).with_state(ip_address="", mac_address="")
         again = rebooted or (not self._closing and restart.wanted(record, record.state.exit_code))
         if again:
             count = record.state.restart_count + (0 if rebooted else 1)
             record = record.with_state(status=container.Status.RESTARTING, restart_count=count)
+        removed = not again and record.config.host.auto_remove and not one.restarting
+        if removed:  # from here on nobody can start it
+            record = dataclasses.replace(record, intent=records.Intent.REMOVE)
+            record = record.with_state(status=container.Status.REMOVING)
         await self._shelf.note(one, record)
         one.supervisor = None
         if again:
             one.release(record.state.exit_code, "next-exit")
             one.restarter = self._spawn(self._restart_later(one, rebooted=rebooted), f"restart {one.id[:12]}")
             return
-        if record.config.host.auto_remove and not one.restarting:
-            await self.remove(one)
+        if removed:
+            self._spawn(self.remove(one), f"remove {one.id[:12]}")
         one.release(record.state.exit_code, "next-exit", "not-running")
 
     def _ended(self, record: records.Record, exit_: exits.Exit) -> tuple[records.Record, bool]:
@@ -465,6 +475,8 @@ class Lifecycle:
         run = one.require_running()
         if one.record.state.status is container.Status.PAUSED:
             await self._equipment.runtime(run.runtime).resume(one.id)
+        if one.record.run is not run or not one.running:  # it had been killed while it was frozen
+            return
         record = dataclasses.replace(one.record, stopped_by_user=by_user)
         if record.state.boot is not container.Boot.NONE:
             record = record.with_state(boot=container.Boot.STOPPING)
@@ -483,14 +495,20 @@ class Lifecycle:
             await self._equipment.pools.fs(processes.kill_app, one.record, run)
 
     async def remove(self, one: shelf.Container) -> None:
-        """Forget a container that does not run, with all that is kept of it."""
+        """Forget a container that does not run, with all that is kept of it. One whose files resist is `dead`: only removal is left."""
         record = dataclasses.replace(one.record, intent=records.Intent.REMOVE)
         await self._shelf.note(one, record.with_state(status=container.Status.REMOVING))
         one.attachments.abandon()
-        await self._equipment.pools.fs(_erase, self._equipment, one.id)
-        await self._shelf.delete(one)
-        self._publish(record, "destroy")
-        one.release(record.state.exit_code, "next-exit", "not-running", "removed")
+        try:
+            await self._equipment.pools.fs(_erase, self._equipment, one.id)
+            await self._shelf.delete(one)
+        except errors.PouchError as error:
+            await self._shelf.note(one, one.record.with_state(status=container.Status.DEAD, error=error.message))
+            raise
+        else:
+            self._publish(record, "destroy")
+        finally:
+            one.release(record.state.exit_code, "next-exit", "not-running", "removed")
 
     def end_restarts(self) -> None:
         """From now on nothing is started again: what restart policies want is for the next daemon."""

@@ -41,6 +41,8 @@ class Container:
         """Done when a rich container's first process has become the init."""
         self.starting: records.Run | None = None
         """The run of a start that is under way, from when its first process is there."""
+        self.killed_at_start = False
+        """Somebody removed it by force while that start was under way."""
         self.ready = False
         """The init of this run has said that it is."""
         self.ended = asyncio.Event()
@@ -145,20 +147,19 @@ class Shelf:
         one.record = record
 
     async def note(self, one: Container, record: records.Record) -> None:
-        """As save, for what has happened and cannot be refused: where the disk is full, memory must know it all the same."""
+        """Believe, then write: what has happened cannot be refused by a full disk, and whoever looks meanwhile must see it."""
+        one.record = record
         try:
-            await self.save(one, record)
+            await self._pools.db(self._database.update_container, record.id, records.encode(record))
         except errors.Unavailable as error:
             log.error("container %s: its state could not be written: %s", one.id[:12], error)  # noqa: TRY400
-            one.record = record
 
     async def rename(self, one: Container, name: str) -> None:
         """Conflict in Docker's sentence when the name is taken."""
         await self._pools.db(self._database.rename_container, one.id, name)
         self._by_name.pop(one.record.name, None)
-        one.record = dataclasses.replace(one.record, name=name)
         self._by_name[name] = one
-        await self.save(one, one.record)
+        await self.note(one, dataclasses.replace(one.record, name=name))  # its end may come at the same time
 
     async def delete(self, one: Container) -> None:
         """Forget it."""
