@@ -85,6 +85,8 @@ SYSVINIT = Case("sysvinit", "sysvinit:bookworm", "sbin-init", "sysvinit", DEBIAN
 BUSYBOX = Case("busybox", "busybox-init:test", "sbin-init", "busybox", ("syslogd", "crond"))
 DUMB_INIT = Case("dumb-init", "busybox:test", "dumb-init", "dumb-init")
 CASES = (DEBIAN12, DEBIAN13, SYSVINIT, BUSYBOX, DUMB_INIT)
+FEW = (DEBIAN12, BUSYBOX, DUMB_INIT)
+"""One of each kind, for what does not hang on the init's version."""
 BEHIND_THE_LINK = Case("systemd-by-link", "debian:bookworm", "sbin-init", "systemd", DEBIAN, debian=True)
 """systemd in mode sbin-init: it is behind /sbin/init."""
 

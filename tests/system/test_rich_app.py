@@ -50,6 +50,12 @@ def case(request):
     return request.param
 
 
+@pytest.fixture(params=machines.FEW, ids=str)
+def few(request):
+    """One of each kind."""
+    return request.param
+
+
 def status_of(text):
     """The fields that STATUS printed."""
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
@@ -83,12 +89,12 @@ def test_codes_that_mean_something_to_an_init_are_codes(rich, case):
         assert (state["Status"], state["ExitCode"], state["AppExitCode"]) == ("exited", code, code)
 
 
-def test_a_program_that_is_missing_is_refused_with_dockers_codes(rich, case):
+def test_a_program_that_is_missing_is_refused_with_dockers_codes(rich, few):
     for words, code, text in (
         (("nonesuch",), 127, 'exec: "nonesuch": executable file not found in $PATH'),
         (("/etc/passwd",), 126, 'exec: "/etc/passwd": permission denied'),
     ):
-        done = machines.run(rich, case, *words, flags=("--rm",))
+        done = machines.run(rich, few, *words, flags=("--rm",))
         assert done.returncode == code
         assert text in done.stderr
         assert rich.out("ps", "-aq") == ""
@@ -152,8 +158,8 @@ def test_it_is_whom_and_where_and_with_what_the_client_wants(rich, case):
     assert int(status["SigBlk"], 16) == int(status["SigIgn"], 16) == 0
 
 
-def test_without_wishes_it_may_what_dockers_containers_may(rich, case):
-    status = status_of(machines.run(rich, case, "sh", "-c", f"{STATUS}; umask", flags=("--rm",)).stdout)
+def test_without_wishes_it_may_what_dockers_containers_may(rich, few):
+    status = status_of(machines.run(rich, few, "sh", "-c", f"{STATUS}; umask", flags=("--rm",)).stdout)
     assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == DOCKERS_CAPABILITIES
     assert status["NoNewPrivs"] == "0"
 
@@ -166,17 +172,17 @@ def test_without_wishes_it_may_what_dockers_containers_may(rich, case):
         ("app", ("--group-add", "4242"), "1000 1000 1000 2000 4242 /home/app"),
     ],
 )
-def test_users_may_be_unknown_to_the_image(rich, case, user, flags, expected):
+def test_users_may_be_unknown_to_the_image(rich, few, user, flags, expected):
     script = "echo $(id -u) $(id -g) $(id -G) $HOME; echo again >/dev/stdout; echo again >/dev/stderr"
-    done = machines.run(rich, case, "sh", "-c", script, flags=("--rm", "-u", user, *flags))
+    done = machines.run(rich, few, "sh", "-c", script, flags=("--rm", "-u", user, *flags))
     first, again = done.stdout.splitlines()
     numbers, wanted = first.split(), expected.split()
     assert (numbers[:2], set(numbers[2:-1]), numbers[-1]) == (wanted[:2], set(wanted[2:-1]), wanted[-1])
     assert (again, done.stderr) == ("again", "again\n")
 
 
-def test_a_user_that_is_not_there_is_refused(rich, case):
-    done = machines.run(rich, case, "true", flags=("--rm", "-u", "nobody-knows-them"))
+def test_a_user_that_is_not_there_is_refused(rich, few):
+    done = machines.run(rich, few, "true", flags=("--rm", "-u", "nobody-knows-them"))
     assert done.returncode == 125
     assert "unable to find user nobody-knows-them: no matching entries in passwd file" in done.stderr
     assert rich.out("ps", "-aq") == ""
@@ -238,9 +244,9 @@ def test_both_streams_arrive_whole_and_apart(rich, case, megabytes, tmp_path):
                 assert hashlib.file_digest(file, "sha256").hexdigest() == expected[stream], (words[0], stream)
 
 
-def test_what_is_no_line_and_no_text_arrives_too(rich, case):
+def test_what_is_no_line_and_no_text_arrives_too(rich, few):
     script = r"printf '\000\001\377\r\n\n'; printf 'no newline'; printf '\033[31m' >&2"
-    done = machines.run(rich, case, "sh", "-c", script, flags=("--name", "box"), binary=True)
+    done = machines.run(rich, few, "sh", "-c", script, flags=("--name", "box"), binary=True)
     expected = (b"\0\1\xff\r\n\nno newline", b"\x1b[31m")
     assert (done.stdout, done.stderr) == expected
     logs = rich.pouch("logs", "box", binary=True)
@@ -254,8 +260,8 @@ def test_stdin_arrives_and_ends(rich, case):
     assert done.returncode == 0
 
 
-def test_without_stdin_there_is_nothing_to_read(rich, case):
-    assert machines.run(rich, case, "sh", "-c", "cat; echo end", flags=("--rm",)).stdout == "end\n"
+def test_without_stdin_there_is_nothing_to_read(rich, few):
+    assert machines.run(rich, few, "sh", "-c", "cat; echo end", flags=("--rm",)).stdout == "end\n"
 
 
 class Terminal:

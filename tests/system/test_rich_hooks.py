@@ -24,6 +24,12 @@ def case(request):
     return request.param
 
 
+@pytest.fixture(params=machines.FEW, ids=str)
+def few(request):
+    """One of each kind."""
+    return request.param
+
+
 @pytest.fixture
 def script(tmp_path):
     """Makes a script on the host that containers see at /hook; the flags for it."""
@@ -86,8 +92,8 @@ def test_a_killed_init_script_is_told(rich, script):
     assert "killed by signal 9" in state["Error"]
 
 
-def test_a_missing_init_script_fails_the_start(rich, case):
-    done = machines.run(rich, case, *SLEEP, flags=("--initscript", "/no/such/script arg", "--rm"))
+def test_a_missing_init_script_fails_the_start(rich, few):
+    done = machines.run(rich, few, *SLEEP, flags=("--initscript", "/no/such/script arg", "--rm"))
     assert done.returncode == 125
     assert "/no/such/script" in done.stderr
     assert "No such file or directory" in done.stderr
@@ -129,11 +135,11 @@ def test_an_init_script_that_takes_too_long_is_ended_by_a_stop(rich, script):
 # -- hooks on the host ------------------------------------------------------------------------------------------------
 
 
-def test_a_prestart_hook_is_told_the_state_before_anything_runs(rich, case, tmp_path):
+def test_a_prestart_hook_is_told_the_state_before_anything_runs(rich, few, tmp_path):
     hook = (
         f"cat >{tmp_path}/state; env | grep ^POUCH_ | sort >{tmp_path}/env; cat /proc/$POUCH_PID/comm >{tmp_path}/comm"
     )
-    machines.boot(rich, case, "box", *SLEEP, flags=("--prestart-hook", hook))
+    machines.boot(rich, few, "box", *SLEEP, flags=("--prestart-hook", hook))
     found = rich.inspect("box")
     state = json.loads((tmp_path / "state").read_text())
     assert (state["id"], state["status"], state["name"]) == (found["Id"], "created", "box")
@@ -142,19 +148,19 @@ def test_a_prestart_hook_is_told_the_state_before_anything_runs(rich, case, tmp_
     assert (tmp_path / "comm").read_text().startswith("crun")  # created, not started
 
 
-def test_a_failing_prestart_hook_fails_the_start_and_leaves_nothing(rich, case, tmp_path):
+def test_a_failing_prestart_hook_fails_the_start_and_leaves_nothing(rich, few, tmp_path):
     flags = ("--prestart-hook", f"touch {tmp_path}/ran", "--prestart-hook", "echo no good >&2; exit 3", "--rm")
-    done = machines.run(rich, case, "touch", "/app-ran", flags=flags)
+    done = machines.run(rich, few, "touch", "/app-ran", flags=flags)
     assert done.returncode == 125
     assert "prestart hook 'echo no good >&2; exit 3' exited with code 3: no good" in done.stderr
     assert (tmp_path / "ran").exists()
     assert left(rich) == []
 
 
-def test_a_poststop_hook_is_told_the_end_while_the_files_are_there(rich, case, tmp_path):
+def test_a_poststop_hook_is_told_the_end_while_the_files_are_there(rich, few, tmp_path):
     hook = f"cat >{tmp_path}/state; env | grep ^POUCH_ | sort >{tmp_path}/env; cat $POUCH_ROOTFS/file >{tmp_path}/file"
     done = machines.run(
-        rich, case, "sh", "-c", "echo said; echo in-it >/file; exit 7", flags=("--name", "box", "--poststop-hook", hook)
+        rich, few, "sh", "-c", "echo said; echo in-it >/file; exit 7", flags=("--name", "box", "--poststop-hook", hook)
     )
     assert done.returncode == 7
     state = json.loads((tmp_path / "state").read_text())

@@ -18,6 +18,12 @@ def case(request):
     return request.param
 
 
+@pytest.fixture(params=machines.FEW, ids=str)
+def few(request):
+    """One of each kind."""
+    return request.param
+
+
 def sh(rich, script, *flags, check=True):
     """stdout of a shell script in the machine."""
     return rich.out("exec", *flags, "box", "sh", "-c", script, check=check)
@@ -50,7 +56,7 @@ def test_with_the_hosts_ids_it_boots_with_dockers_capabilities(rich, case):
 
 
 @pytest.mark.parametrize("userns", ["private", "host"])
-def test_a_bind_mount_keeps_the_ids(rich, case, userns, tmp_path):
+def test_a_bind_mount_keeps_the_ids(rich, few, userns, tmp_path):
     os.chmod(tmp_path, 0o755)
     for name, owner in (("roots", 0), ("apps", 1000)):
         (tmp_path / name).write_text(name)
@@ -58,7 +64,7 @@ def test_a_bind_mount_keeps_the_ids(rich, case, userns, tmp_path):
     (tmp_path / "place").mkdir()
     os.chown(tmp_path / "place", 1000, 1000)
     flags = ("-v", f"{tmp_path}:/data", "--userns", userns)
-    machines.boot(rich, case, "box", *SLEEP, flags=flags)
+    machines.boot(rich, few, "box", *SLEEP, flags=flags)
     assert sh(rich, "stat -c %u:%g /data/roots /data/apps /data/place").split() == ["0:0", "1000:1000", "1000:1000"]
     sh(rich, "echo x >/data/place/new; echo y >>/data/apps", "-u", "app")
     sh(rich, "echo z >/data/root-made; chown 2000:2000 /data/roots")
@@ -72,9 +78,9 @@ def test_a_bind_mount_keeps_the_ids(rich, case, userns, tmp_path):
     assert sh(rich, "stat -c %u /data/place/new") == "1000"
 
 
-def test_a_read_only_mount_is_one(rich, case, tmp_path):
+def test_a_read_only_mount_is_one(rich, few, tmp_path):
     (tmp_path / "file").write_text("text")
-    machines.boot(rich, case, "box", *SLEEP, flags=("-v", f"{tmp_path}:/data:ro"))
+    machines.boot(rich, few, "box", *SLEEP, flags=("-v", f"{tmp_path}:/data:ro"))
     assert sh(rich, "cat /data/file") == "text"
     done = rich.pouch("exec", "box", "sh", "-c", "echo x >/data/file", check=False)
     assert "Read-only file system" in done.stderr or "Read-only file system" in done.stdout
@@ -91,8 +97,8 @@ def test_a_read_only_root_boots(rich, case):
     assert rich.out("diff", "box") == ""
 
 
-def test_limits_hold_for_the_whole_machine(rich, case):
-    machines.boot(rich, case, "box", *SLEEP, flags=("-m", "128m", "--pids-limit", "80"))
+def test_limits_hold_for_the_whole_machine(rich, few):
+    machines.boot(rich, few, "box", *SLEEP, flags=("-m", "128m", "--pids-limit", "80"))
     pid = rich.inspect("box")["State"]["Pid"]
     places = {}
     with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
