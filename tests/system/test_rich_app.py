@@ -264,6 +264,20 @@ def test_without_stdin_there_is_nothing_to_read(rich, few):
     assert machines.run(rich, few, "sh", "-c", "cat; echo end", flags=("--rm",)).stdout == "end\n"
 
 
+def test_a_client_can_attach_later_and_the_next_one_too(rich, few):
+    script = 'echo up; while read line; do echo "<$line>"; [ "$line" = end ] && exit 6; done'
+    machines.boot(rich, few, "box", "sh", "-c", script, flags=("-i",))
+    rich.until(lambda: "up" in rich.out("logs", "box"))
+    with subprocess.Popen(rich.command("attach", "box"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        client.stdin.write(b"one\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == b"<one>\n"
+        client.kill()
+    done = rich.pouch("attach", "box", input="end\n", check=False)
+    assert (done.stdout, done.returncode) == ("<end>\n", 6)
+    assert rich.out("logs", "box").split() == ["up", "<one>", "<end>"]
+
+
 class Terminal:
     """`pouch` on a terminal of the test's own."""
 

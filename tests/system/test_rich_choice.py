@@ -104,6 +104,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(rich, flags, text):
         ({"AppExit": "never"}, "invalid AppExit 'never'\nhint: one of stop, keep"),
         ({"InitScript": 3}, "$.InitScript"),
         ({"HostConfig": {"PrestartHooks": "x"}}, "$.HostConfig.PrestartHooks"),
+        ({"Cmd": ["\udcff"]}, "JSON is malformed"),
     ],
 )
 def test_the_api_names_what_is_wrong(rich, change, text):

@@ -84,6 +84,13 @@ def test_an_app_that_does_not_hear_is_killed_when_its_time_is_up(rich, case):
     assert state["ExitCode"] == 137
 
 
+def test_a_stop_without_patience_kills_the_app_and_not_the_services(rich, few):
+    boot(rich, few, "sh", "-c", 'trap "" TERM; echo up; while :; do sleep 0.05; done')
+    took, state = stop(rich, "-t", "0")
+    assert took < 3
+    assert state["ExitCode"] == 137
+
+
 def test_kill_ends_it_at_once(rich, few):
     boot(rich, few, "sh", "-c", "echo up; exec sleep 1000")
     began = time.monotonic()

@@ -55,6 +55,31 @@ def test_with_the_hosts_ids_it_boots_with_dockers_capabilities(rich, case):
     assert not [path for path in rich.out("diff", "box").splitlines() if "pouch" in path]
 
 
+def test_it_boots_without_a_network(rich, few):
+    machines.boot(rich, few, "box", *SLEEP, flags=("--network", "none"))
+    assert sh(rich, "ls /sys/class/net") == "lo"
+    rich.pouch("stop", "box")
+
+
+def test_it_boots_on_the_hosts_network_and_is_told_what_it_may_not(rich, few):
+    image = machines.load(rich, few)
+    flags = ("-d", "--name", "box", "--network", "host", *machines.rich_flags(few))
+    done = rich.pouch("run", *flags, image, *SLEEP)
+    assert "ports below 1024 cannot be bound" in done.stderr
+    machines.ready(rich, "box", "degraded" if few.systemd else "running")  # sshd cannot have its port
+    assert rich.bridge in sh(rich, "ls /sys/class/net").split()
+    rich.pouch("stop", "box")
+
+
+def test_a_privileged_machine_boots(rich, few):
+    machines.boot(rich, few, "box", *SLEEP, flags=("--privileged",))
+    assert rich.inspect("box")["UserNamespaceBase"] is None
+    pid = rich.inspect("box")["State"]["Pid"]
+    bounding = next(line for line in open("/proc/self/status", encoding="utf-8") if line.startswith("CapBnd"))  # noqa: SIM115
+    assert machines.status(pid)["CapBnd"] == bounding.split()[1]
+    rich.pouch("stop", "box")
+
+
 @pytest.mark.parametrize("userns", ["private", "host"])
 def test_a_bind_mount_keeps_the_ids(rich, few, userns, tmp_path):
     os.chmod(tmp_path, 0o755)

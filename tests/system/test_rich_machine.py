@@ -248,6 +248,13 @@ def test_identity_is_the_containers(home, case, box, debian):
         assert sh(home, box, "cat /var/lib/dbus/machine-id") == identity
 
 
+def test_packages_can_be_configured(home, box, debian):
+    """Their scripts call systemctl and invoke-rc.d."""
+    done = home.pouch("exec", "-e", "DEBIAN_FRONTEND=noninteractive", box, "dpkg-reconfigure", "cron", check=False)
+    assert done.returncode == 0, done.stderr
+    assert any("cron" in command for command in machines.of_category(home, box, "service"))
+
+
 # -- sessions and jobs ------------------------------------------------------------------------------------------------
 
 

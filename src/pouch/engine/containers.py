@@ -84,6 +84,11 @@ class Containers:
             found.append(
                 "this host cannot map ids of mounts: the rich container runs without a user namespace of its own"
             )
+        elif record.user_namespaced and config.host.network_mode == "host":
+            found.append(
+                "the host's network does not belong to the container's user namespace: ports below 1024 cannot be bound, "
+                "no address can be changed; use --userns host where that matters"
+            )
         if config.host.log_driver == "none" and config.rich:
             found.append("with the log driver none, what the app writes is kept nowhere")
         return found
