@@ -78,7 +78,8 @@ def test_a_kill_while_a_machine_boots_leaves_it_running_or_not_begun(rich, delay
     state = rich.inspect("box")["State"]
     if state["Status"] != "running":
         assert state["Status"] == "created"
-        assert leaks.left(rich) == [f"file {rich.root}/containers/{rich.inspect('box')['Id']}"]
+        # its own directory, where the start came so far as to make it
+        assert set(leaks.left(rich)) <= {f"file {rich.root}/containers/{rich.inspect('box')['Id']}"}
         rich.pouch("start", "box")
     machines.ready(rich, "box")
     # a start that is taken back may have come far enough to write

@@ -151,14 +151,14 @@ def test_what_an_image_says_is_used_unless_the_client_says_otherwise(daemon, loa
         cmd=('echo "$A|$B|$(pwd)|$(id -un)"; sleep 10000',),
         env=(images.PATH, "A=image", "B=image"),
         user="app",
-        workdir="/home/app/new",
+        workdir="/srv/app/new",
         labels={"one": "image", "two": "image"},
         stop_signal="SIGKILL",
         volumes={"/data": {}},
     )
     loaded(picture)
     id_ = daemon.out("run", "-d", "-e", "B=client", "-l", "two=client", "said:1")
-    daemon.until(lambda: daemon.out("logs", id_) == "image|client|/home/app/new|app")
+    daemon.until(lambda: daemon.out("logs", id_) == "image|client|/srv/app/new|app")
     config = daemon.inspect(id_)["Config"]
     assert config["Labels"] == {"one": "image", "two": "client"}
     assert config["Entrypoint"] == ["sh", "-c"]

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import logging
 import os
-import stat
 from collections.abc import Coroutine
 
 from pouch.engine import (
@@ -20,6 +19,7 @@ from pouch.engine import (
     cleanup,
     clock,
     create,
+    furnish,
     groups,
     hooks,
     prepare,
@@ -33,8 +33,7 @@ from pouch.engine import (
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities
-from pouch.kernel import cgroup, process
-from pouch.network import bridge
+from pouch.kernel import process
 from pouch.rich import exit as rich_exit
 from pouch.rich import plan as rich_plan
 from pouch.rich import write
@@ -158,7 +157,7 @@ class Lifecycle:
         )
         one.starting = run
         record = dataclasses.replace(record, run=run, warnings=prepared.warnings)
-        record = await equipment.pools.fs(_furnish, equipment, record, prepared, base)
+        record = await equipment.pools.fs(furnish.furnish, equipment, record, prepared, base)
         await one.attachments.connect(lambda: self._attach(record))
         if record.config.host.prestart_hooks:
             document = self._hook_state(record, "created")
@@ -554,38 +553,9 @@ async def _guarded(work: Coroutine[object, object, None], name: str) -> None:
         log.exception("%s failed", name)
 
 
-def _furnish(
-    equipment: tools.Equipment, record: records.Record, prepared: prepare.Prepared, base: int | None
-) -> records.Record:
-    """What can only be done to a created process: its network, its cgroup, its streams. Blocking."""
-    run = record.run
-    assert run is not None
-    host = record.config.host
-    equipment.filters.learn(equipment.runtime(record.runtime), record.id, prepared.filter_digest)
-    if host.network_mode == "bridge":
-        endpoint = equipment.bridge.connect(record.id, run.pid, record.state.ip_address)
-        record = record.with_state(mac_address=endpoint.mac_address)
-    elif host.network_mode == "none":
-        bridge.loopback_up(run.pid)
-    if base is not None or prepared.plan is not None:
-        cgroup.delegate(groups.path(run), base or 0, base or 0)
-    if prepared.stdio_owner != (0, 0):
-        _own_streams(run.pid, prepared.stdio_owner)
-    return record
-
-
 def _erase(equipment: tools.Equipment, container_id: str) -> None:
     equipment.snapshots.remove(container_id)
     erase.erase(equipment.paths.containers(container_id))
-
-
-def _own_streams(pid: int, owner: tuple[int, int]) -> None:
-    """The app's user must be able to open /dev/stdout anew: pipes are given to it, as Docker does. A terminal is crun's matter."""
-    for number in range(3):
-        with contextlib.suppress(OSError):
-            path = f"/proc/{pid}/fd/{number}"
-            if stat.S_ISFIFO(os.stat(path).st_mode):
-                os.chown(path, *owner)
 
 
 def _reason(record: records.Record, exit_: exits.Exit) -> str:
