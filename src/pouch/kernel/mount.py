@@ -37,7 +37,8 @@ def overlay(lower: Sequence[str], upper: str, work: str, target: str, *, options
 
     options: of overlayfs (`userxattr`, `metacopy=on`, `volatile`) and of any mount (`ro`, `nosuid`, `nodev`, `noexec`,
     `noatime`). Up to 500 layers where the kernel has `lowerdir+` (6.7), about 200 before it. Raises KernelError; its hint is what
-    the file system said. A single layer without upper, which overlayfs refuses, is a read-only bind of that layer.
+    the file system said (kernels before 6.5 say it in their log alone). A single layer without upper, which overlayfs refuses, is
+    a read-only bind of that layer.
     """
     if not lower:
         raise errors.InvalidInput(f"overlay on {target} has no layer: expected at least one lower directory")
@@ -52,7 +53,8 @@ def overlay(lower: Sequence[str], upper: str, work: str, target: str, *, options
         try:
             _overlay_by_string(lower, upper, work, target, options)
         except errors.KernelError as second:
-            second.hint = second.hint or first.hint
+            asked = ", ".join(options) or "none"
+            second.hint = second.hint or first.hint or f"the kernel's log may say why; options asked for: {asked}"
             raise second from first
 
 
