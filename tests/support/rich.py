@@ -27,6 +27,7 @@ from pouch.kernel import cgroup, mount, namespace, process
 from pouch.rich import categories, inits, tools, write
 from pouch.rich import exit as exits
 from pouch.rich import plan as plans
+from pouch.runtime import monitor
 from pouch.spec import container, errors
 
 CACHE = os.environ.get("POUCH_TEST_CACHE", "/var/cache/pouch-test")
@@ -271,6 +272,7 @@ class Machine:
         try:
             self._crun(*arguments, self.id, stdin=stdin, stdout=out[1], stderr=err[1])
         finally:
+            monitor.take_null_back()
             os.close(out[1])
             os.close(err[1])
         self._read_pid()
