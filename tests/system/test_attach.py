@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import signal
 import subprocess
 
@@ -56,7 +57,10 @@ def test_a_client_that_leaves_does_not_end_stdin_and_the_next_goes_on(daemon):
 def test_the_terminal_is_left_by_its_keys_and_found_again(daemon):
     with cli.on_terminal(daemon, "run", "-it", "--name", "tt", "busybox", "sh") as terminal:
         terminal.until(b"# ")
-        terminal.type(b"X=$((6*7))\n")
+        terminal.type(b"X=$((6*7)); echo set\n")
+        terminal.until(
+            b"\r\nset\r\n"
+        )  # a shell that edits lines drops what was typed ahead when it turns its editor on
         terminal.type(b"\x10\x11")
         assert terminal.wait() == 0
     assert daemon.inspect("tt")["State"]["Running"]
@@ -76,7 +80,8 @@ def test_the_terminal_is_left_by_its_keys_and_found_again(daemon):
 def test_signals_are_passed_on(daemon):
     id_ = daemon.box(command=("sh", "-c", "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.02; done"))
     daemon.until(lambda: daemon.out("logs", id_) == "ready")
-    events = daemon.command("events", "--filter", f"container={id_}", "--format", "{{.Action}}")
+    began = dt.datetime.now(dt.UTC).isoformat()
+    events = daemon.command("events", "--since", began, "--filter", f"container={id_}", "--format", "{{.Action}}")
     with subprocess.Popen(events, stdout=subprocess.PIPE) as seen, cli.started(daemon, "attach", id_) as process:
         try:
             assert seen.stdout.readline() == b"attach\n"
