@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import signal
-import subprocess
-
 from support import cli
 
 ECHO = ("sh", "-c", "echo ready; while read line; do echo got $line; echo err $line >&2; done; echo end; exit 6")
@@ -75,21 +71,6 @@ def test_the_terminal_is_left_by_its_keys_and_found_again(daemon):
         terminal.type(b"ab")
         assert terminal.wait() == 0
     assert daemon.inspect("tt")["State"]["Running"]
-
-
-def test_signals_are_passed_on(daemon):
-    id_ = daemon.box(command=("sh", "-c", "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.02; done"))
-    daemon.until(lambda: daemon.out("logs", id_) == "ready")
-    began = dt.datetime.now(dt.UTC).isoformat()
-    events = daemon.command("events", "--since", began, "--filter", f"container={id_}", "--format", "{{.Action}}")
-    with subprocess.Popen(events, stdout=subprocess.PIPE) as seen, cli.started(daemon, "attach", id_) as process:
-        try:
-            assert seen.stdout.readline() == b"attach\n"
-            process.send_signal(signal.SIGTERM)
-            assert process.stdout.read() == b"caught\n"
-            assert process.wait(20) == 5
-        finally:
-            seen.kill()
 
 
 def test_what_does_not_run_cannot_be_attached(daemon):
