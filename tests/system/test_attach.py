@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import signal
+
 from support import cli
 
 ECHO = ("sh", "-c", "echo ready; while read line; do echo got $line; echo err $line >&2; done; echo end; exit 6")
@@ -71,6 +74,21 @@ def test_the_terminal_is_left_by_its_keys_and_found_again(daemon):
         terminal.type(b"ab")
         assert terminal.wait() == 0
     assert daemon.inspect("tt")["State"]["Running"]
+
+
+def test_signals_are_passed_on(daemon):
+    id_ = daemon.box(command=("sh", "-c", "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.02; done"))
+    daemon.until(lambda: daemon.out("logs", id_) == "ready")
+
+    def attached():
+        now = dt.datetime.now(dt.UTC).isoformat()
+        return daemon.out("events", "--since", "1h", "--until", now, "-f", f"container={id_}", "-f", "event=attach")
+
+    with cli.started(daemon, "attach", id_) as process:
+        daemon.until(attached)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20) == (b"caught\n", b"")
+        assert process.returncode == 5
 
 
 def test_what_does_not_run_cannot_be_attached(daemon):
