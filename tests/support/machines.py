@@ -9,6 +9,7 @@ Every image knows the users app (1000, also in extra, 2000) and root; those of D
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -157,6 +158,9 @@ def _cached(key: str, make: Callable[[str], None]) -> str:
         finally:
             if os.path.exists(part):
                 os.unlink(part)
+        for old in glob.glob(f"{rich.CACHE}/archives/{key}-*.tar"):
+            if old != target:
+                os.unlink(old)  # of an older recipe
     return target
 
 
@@ -350,12 +354,18 @@ def boot(daemon: Any, case: Case, name: str, *words: str, flags: tuple[str, ...]
 
 def ready(daemon: Any, name: str, boots: str = "running") -> None:
     """Wait until `inspect` says so."""
-    daemon.until(lambda: daemon.inspect(name)["State"]["Boot"] == boots, what=f"{name} is {boots}")
+    daemon.until(lambda: inspect(daemon, name)["State"]["Boot"] == boots, what=f"{name} is {boots}")
+
+
+def inspect(daemon: Any, name: str) -> dict[str, Any]:
+    """`pouch inspect` without the command line: for what asks again and again."""
+    found: dict[str, Any] = daemon.request("GET", f"/containers/{name}/json")[1]
+    return found
 
 
 def inside(daemon: Any, name: str) -> list[tuple[int, str, str]]:
     """(host pid, state letter, comm) of every process in the container's pid namespace, asked of the kernel and not of pouch."""
-    space = os.readlink(f"/proc/{daemon.inspect(name)['State']['Pid']}/ns/pid")
+    space = os.readlink(f"/proc/{inspect(daemon, name)['State']['Pid']}/ns/pid")
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
