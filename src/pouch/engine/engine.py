@@ -22,7 +22,7 @@ from pouch.network import bridge
 from pouch.network import files as network_files
 from pouch.network import subnet as subnets
 from pouch.rich import tools as rich_tools
-from pouch.runtime import monitor, oci
+from pouch.runtime import memory, monitor, oci
 from pouch.spec import errors
 from pouch.store import content, db
 from pouch.store import paths as store_paths
@@ -80,6 +80,7 @@ async def open_engine(settings: engine_settings.Settings, clock: clocks.Clock | 
         finally:
             await pools.db(equipment.database.close)
             equipment.ranges.close()
+            equipment.kernel_word.close()
     finally:
         pools.close()
 
@@ -109,6 +110,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             bridge=_bridge(settings, database),
             host=_host(settings, systemd=systemd),
             tools=launch,
+            kernel_word=memory.KernelWord(paths.exit_dir),
             user_namespaces=user_namespaces,
         )
     except BaseException:

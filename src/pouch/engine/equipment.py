@@ -21,7 +21,7 @@ from pouch.image import images as image_room
 from pouch.kernel import namespace
 from pouch.network import bridge as bridges
 from pouch.rich import plan as rich_plan
-from pouch.runtime import monitor, oci
+from pouch.runtime import memory, monitor, oci
 from pouch.store import db
 from pouch.store import paths as store_paths
 from pouch.store.snapshot import overlay
@@ -99,6 +99,7 @@ class Equipment:
     bridge: bridges.Bridge
     host: inputs.Host
     tools: rich_plan.Tools
+    kernel_word: memory.KernelWord
     ranges: Ranges = field(default_factory=Ranges)
     filters: Filters = field(default_factory=Filters)
     user_namespaces: bool = True

@@ -269,9 +269,9 @@ class Lifecycle:
 
     async def end_of(self, one: shelf.Container, run: records.Run) -> exits.Exit:
         """Wait for the end of a run."""
-        exit_dir = self._equipment.paths.exit_dir
+        exit_dir, kernel = self._equipment.paths.exit_dir, self._equipment.kernel_word
         exit_ = await exits.wait(exit_dir, one.id, run.monitor_pid, run.monitor_start)
-        killed = await self._equipment.pools.fs(memory.look, groups.path(run), exit_dir, one.id)
+        killed = await self._equipment.pools.fs(memory.last_look, groups.path(run), exit_dir, one.id, kernel)
         return dataclasses.replace(exit_, oom=exit_.oom or killed)
 
     def resume_boot(self, one: shelf.Container) -> boot.NotifySocket | None:

@@ -68,6 +68,11 @@ def note_oom(exit_dir: str, container_id: str) -> None:
         pass
 
 
+def oom_noted(exit_dir: str, container_id: str) -> bool:
+    """Whether a monitor or `note_oom` has left that mark."""
+    return os.path.exists(f"{directory(exit_dir, container_id)}/oom")
+
+
 def read(exit_dir: str, container_id: str) -> Exit | None:
     """How the container's last run ended, or None while it has not."""
     path = directory(exit_dir, container_id)
@@ -85,7 +90,7 @@ def read(exit_dir: str, container_id: str) -> Exit | None:
         raise errors.CorruptData(f"exit file {path}/exit holds {text!r}: expected a decimal exit code") from error
     if code < 0:  # conmon's -1: it ended its loop without a status of the container
         return _unknown(container_id, finished_ns, f"its monitor wrote {code}")
-    return Exit(code=code, finished_ns=finished_ns, oom=os.path.exists(f"{path}/oom"))
+    return Exit(code=code, finished_ns=finished_ns, oom=oom_noted(exit_dir, container_id))
 
 
 async def wait(
