@@ -159,9 +159,9 @@ class Snapshotters:
         assert os.stat(f"{top}/srv/data/one").st_uid == BASE + 33
         put(f"{top}/mine", "x", uid=BASE + 5)
         os.chown(f"{top}/srv/data/one", BASE + 44, BASE + 44)
-        upper = self.it.upper(ID)
-        assert os.stat(f"{upper}/mine").st_uid == 5
-        assert os.stat(f"{upper}/srv/data/one").st_uid == 44
+        tree = self.it.tree(ID)
+        assert os.stat(f"{tree}/mine").st_uid == 5
+        assert os.stat(f"{tree}/srv/data/one").st_uid == 44
 
     def test_the_range_may_change_from_mount_to_mount(self, ranged):
         layer = self.subject.layer("base", base)
@@ -392,7 +392,7 @@ class Snapshotters:
             self.it.unmount(ID)
         for _ in range(2):
             self.it.remove(ID)
-        assert not os.path.exists(self.it.upper(ID))
+        assert not os.path.exists(self.it.tree(ID))
 
     def test_remove_takes_a_mounted_one_too(self):
         self.subject.mount([self.subject.layer("base", base)])
@@ -436,4 +436,4 @@ class Snapshotters:
         with pytest.raises(errors.Unsupported, match="directories within each other"):
             self.changes([layer])
         self.it.remove(ID)
-        assert not os.path.exists(self.it.upper(ID))
+        assert not os.path.exists(self.it.tree(ID))

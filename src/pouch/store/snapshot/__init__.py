@@ -52,8 +52,12 @@ class Snapshotter(Protocol):
     def changes(self, id: str, layers: Sequence[str]) -> list[Change]:
         """What the container changed, added and deleted in comparison with its layers, sorted by path."""
 
-    def upper(self, id: str) -> str:
-        """The directory of the changes; it exists from the first mount on."""
+    def tree(self, id: str) -> str:
+        """A directory with every file that `changes` calls added or modified, under its path, with the container's own ids.
+
+        It may hold more (other files of the view, the snapshotter's own marks and `trusted.overlay.*`), so read only what `changes`
+        names; it exists from the first mount on. The container may be running: walk it by descriptors, follow no link.
+        """
 
     def seed(self, id: str) -> str:
         """The directory of our own files."""

@@ -112,8 +112,8 @@ class Overlay:
         below = [*(self._layer(chain) for chain in reversed(layers)), self._paths.skeleton]
         return changes.compare(self._paths.upper(id), below)
 
-    def upper(self, id: str) -> str:
-        """See Snapshotter.upper."""
+    def tree(self, id: str) -> str:
+        """See Snapshotter.tree. Upper: metacopy and redirects are off, so each changed file is there whole and under its own name."""
         return self._paths.upper(id)
 
     def seed(self, id: str) -> str:
