@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from pouch.engine import views
-from pouch.spec import container, errors, event
+from pouch.spec import container, credentials, errors, event
 
 ID = "c0ffee" + "1" * 58
 
@@ -278,9 +278,6 @@ class FakeImages(_Noun):
     def __init__(self, engine: FakeEngine) -> None:
         super().__init__(engine, "images")
         self.views = [image_view()]
-        self.steps: Any = FakeStream()
-        self.loaded = bytearray()
-        self.reads_before_answer = True
 
     async def list(self) -> list[views.ImageView]:
         await self._do("list")
@@ -297,6 +294,73 @@ class FakeImages(_Noun):
         await self._do("remove", ref, force)
         return [("Untagged", ref), ("Deleted", "sha256:" + "ab" * 32)]
 
+    async def tag(self, ref: str, name: str) -> None:
+        await self._do("tag", ref, name)
+
+    async def prune(self, filters: Mapping[str, list[str]]) -> views.PruneView:
+        await self._do("prune", dict(filters))
+        return views.PruneView((("Untagged", "old:1"), ("Deleted", "sha256:" + "ab" * 32)), 4096)
+
+    async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
+        await self._do("history", ref)
+        return [{"Id": "<missing>", "CreatedBy": "mmdebstrap", "Size": 5}]
+
+
+class FakeTransfers(_Noun):
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine, "transfers")
+        self.steps: Any = FakeStream()
+        self.found: Sequence[Mapping[str, object]] = [{"name": "debian", "description": "a base", "star_count": 5}]
+
+    async def pull(
+        self, name: str, who: credentials.Credentials, *, platform: str = "", all_tags: bool = False
+    ) -> views.ProgressStream:
+        await self._do("pull", name, who, platform, all_tags)
+        return self.steps
+
+    async def push(self, name: str, who: credentials.Credentials, *, all_tags: bool = False) -> views.ProgressStream:
+        await self._do("push", name, who, all_tags)
+        return self.steps
+
+    async def search(self, term: str, limit: int, who: credentials.Credentials) -> Sequence[Mapping[str, object]]:
+        await self._do("search", term, limit, who)
+        return self.found
+
+    async def distribution(self, name: str, who: credentials.Credentials) -> views.DistributionView:
+        await self._do("distribution", name, who)
+        platform = {"architecture": "amd64", "os": "linux"}
+        return views.DistributionView(
+            "application/vnd.oci.image.manifest.v1+json", "sha256:" + "ef" * 32, 524, (platform,)
+        )
+
+    async def authenticate(self, who: credentials.Credentials) -> tuple[str, str]:
+        await self._do("authenticate", who)
+        return "Login Succeeded", ""
+
+
+class FakeArchives(_Noun):
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine, "archives")
+        self.steps: Any = FakeStream()
+        self.loaded = bytearray()
+        self.saved: Sequence[bytes] = (b"tar", b"end")
+
+    async def save(self, refs: Sequence[str], *, format: str = "", compression: str = "") -> AsyncIterator[bytes]:
+        await self._do("save", tuple(refs), format, compression)
+        return _pieces(self.saved)
+
+    async def import_(
+        self,
+        chunks: AsyncIterator[bytes],
+        name: str,
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: str = "",
+    ) -> views.ProgressStream:
+        await self._do("import", name, tuple(changes), message, platform)
+        return self._loading(chunks)
+
     async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
         await self._do("load")
         return self._loading(chunks)
@@ -306,8 +370,8 @@ class FakeImages(_Noun):
             self.loaded += piece
         async for step in self.steps:
             yield step
-        self._engine.finished.append("images.load whole")
-        self._engine.called.setdefault("images.load whole", asyncio.Event()).set()
+        self._engine.finished.append("archives.load whole")
+        self._engine.called.setdefault("archives.load whole", asyncio.Event()).set()
 
     async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
         await self._do("bootstrap", name, include, variant, mirror)
@@ -317,13 +381,38 @@ class FakeImages(_Noun):
         try:
             async for step in self.steps:
                 yield step
-            self._engine.finished.append("images.bootstrap whole")
+            self._engine.finished.append("archives.bootstrap whole")
         finally:
-            self._engine.called.setdefault("images.bootstrap ended", asyncio.Event()).set()
+            self._engine.called.setdefault("archives.bootstrap ended", asyncio.Event()).set()
 
-    async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
-        await self._do("history", ref)
-        return [{"Id": "<missing>", "CreatedBy": "mmdebstrap", "Size": 5}]
+
+class FakeCommits(_Noun):
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine, "commits")
+        self.exported: Sequence[bytes] = (b"root", b"fs")
+
+    async def commit(
+        self,
+        ref: str,
+        name: str = "",
+        *,
+        author: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        config: Mapping[str, object] | None = None,
+        pause: bool = True,
+    ) -> str:
+        await self._do("commit", ref, name, author, message, tuple(changes), config, pause)
+        return "sha256:" + "ab" * 32
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        await self._do("export", ref)
+        return _pieces(self.exported)
+
+
+async def _pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 class FakeEvents(_Noun):
@@ -350,6 +439,10 @@ class FakeSystem(_Noun):
         await self._do("version")
         return {"Version": "0.1.0"}
 
+    async def usage(self) -> Mapping[str, object]:
+        await self._do("usage")
+        return {"LayersSize": 5, "Images": [], "Containers": [], "Volumes": [], "BuildCache": []}
+
     async def doctor(self, fix: bool) -> Sequence[Finding]:
         await self._do("doctor", fix)
         return [Finding(), Finding("hugetlb", "error", "in the v2 tree", "mount it as v1", True, False)]
@@ -367,6 +460,9 @@ class FakeEngine:
         self.containers = FakeContainers(self)
         self.execs = FakeExecs(self)
         self.images = FakeImages(self)
+        self.transfers = FakeTransfers(self)
+        self.archives = FakeArchives(self)
+        self.commits = FakeCommits(self)
         self.events = FakeEvents(self)
         self.system = FakeSystem(self)
 

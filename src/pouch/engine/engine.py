@@ -8,8 +8,21 @@ import logging
 import os
 from collections.abc import AsyncIterator
 
+from pouch.engine import (
+    archives,
+    commits,
+    containers,
+    execs,
+    groups,
+    lifecycle,
+    progress,
+    recover,
+    shelf,
+    shutdown,
+    system,
+    transfers,
+)
 from pouch.engine import clock as clocks
-from pouch.engine import containers, execs, groups, lifecycle, recover, shelf, shutdown, system
 from pouch.engine import equipment as tools
 from pouch.engine import events as buses
 from pouch.engine import images as image_service
@@ -40,7 +53,11 @@ class Engine:
         self.equipment = equipment
         self._shelf = shelf.Shelf(equipment.database, equipment.pools)
         self._life = lifecycle.Lifecycle(equipment, self._shelf)
+        self._jobs = progress.Jobs(equipment.pools)
         self.images = image_service.Images(equipment, self._shelf)
+        self.transfers = transfers.Transfers(equipment, self._jobs)
+        self.archives = archives.Archives(equipment, self._jobs)
+        self.commits = commits.Commits(equipment, self._shelf, self._jobs)
         self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.events = equipment.events
@@ -59,7 +76,7 @@ class Engine:
     async def close(self) -> None:
         """Let go: containers go on."""
         self.events.close()
-        self.images.close()
+        self._jobs.close()
         await self._life.close()
 
 

@@ -32,6 +32,15 @@ class Events:
         for listener in tuple(self._listeners):
             listener.put(happened)
 
+    def from_threads(self) -> Callable[[str, str, str, Mapping[str, str]], None]:
+        """`publish` for other threads; to be made in the loop's own."""
+        loop = asyncio.get_running_loop()
+
+        def publish(kind: str, action: str, actor: str, attributes: Mapping[str, str]) -> None:
+            loop.call_soon_threadsafe(self.publish, kind, action, actor, attributes)
+
+        return publish
+
     async def subscribe(
         self, since_ns: int, until_ns: int, filters: Mapping[str, list[str]]
     ) -> AsyncIterator[event.Event]:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from pouch.engine import views
-from pouch.spec import container, event
+from pouch.spec import container, credentials, event
 
 
 class Finding(Protocol):
@@ -133,14 +133,79 @@ class ImagesFacade(Protocol):
     async def remove(self, ref: str, force: bool = False) -> builtins.list[tuple[str, str]]:
         """Remove a name, and the image with its last one: ("Untagged" or "Deleted", what)."""
 
+    async def tag(self, ref: str, name: str) -> None:
+        """Give an image another name, which leaves the image it had."""
+
+    async def prune(self, filters: Mapping[str, builtins.list[str]]) -> views.PruneView:
+        """Remove images no container uses: those without a name, with `dangling=false` all; further filters: until, label, label!."""
+
+    async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
+        """Its layers, newest first, with Docker's keys."""
+
+
+class TransfersFacade(Protocol):
+    """Images from and to registries. Secrets of `who` are used for this call and kept nowhere."""
+
+    async def pull(
+        self, name: str, who: credentials.Credentials, *, platform: str = "", all_tags: bool = False
+    ) -> views.ProgressStream:
+        """Have an image here. platform: os/architecture[/variant], "" for this host's; all_tags: every tag of the repository."""
+
+    async def push(self, name: str, who: credentials.Credentials, *, all_tags: bool = False) -> views.ProgressStream:
+        """Give an image to its registry; the last step's `aux` says Tag, Digest and Size."""
+
+    async def search(self, term: str, limit: int, who: credentials.Credentials) -> Sequence[Mapping[str, object]]:
+        """What a registry finds: name, description, star_count, is_official, is_automated."""
+
+    async def distribution(self, name: str, who: credentials.Credentials) -> views.DistributionView:
+        """What the registry has under a name, without pulling it."""
+
+    async def authenticate(self, who: credentials.Credentials) -> tuple[str, str]:
+        """Docker's sentence of success and an identity token or "". Raises Forbidden."""
+
+
+class ArchivesFacade(Protocol):
+    """Images out of files and into files."""
+
     async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
         """Read an archive. The steps without an id are sentences for people (`Loaded image: X`)."""
+
+    async def save(self, refs: Sequence[str], *, format: str = "", compression: str = "") -> AsyncIterator[bytes]:
+        """An archive of images. format: docker-archive (as `docker save`; the default) or oci-archive; compression: gzip, zstd or ""."""
+
+    async def import_(
+        self,
+        chunks: AsyncIterator[bytes],
+        name: str,
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: str = "",
+    ) -> views.ProgressStream:
+        """A root file system's tar as an image of one layer; its id is the last step. changes: Dockerfile instructions."""
 
     async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
         """Make an image from a distribution's packages."""
 
-    async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
-        """Its layers, newest first, with Docker's keys."""
+
+class CommitsFacade(Protocol):
+    """Containers' files as images and tars."""
+
+    async def commit(
+        self,
+        ref: str,
+        name: str = "",
+        *,
+        author: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        config: Mapping[str, object] | None = None,
+        pause: bool = True,
+    ) -> str:
+        """An image of the container's image and its changes; its id. config: members that replace those of the container's."""
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        """All files of a container as a tar."""
 
 
 class EventsFacade(Protocol):
@@ -161,6 +226,9 @@ class SystemFacade(Protocol):
     async def version(self) -> Mapping[str, object]:
         """With Docker's keys."""
 
+    async def usage(self) -> Mapping[str, object]:
+        """Disk use of images, containers and volumes, with Docker's keys (`GET /system/df`)."""
+
     async def doctor(self, fix: bool) -> Sequence[Finding]:
         """Look at the host and, with fix, repair what can be."""
 
@@ -179,6 +247,18 @@ class Facade(Protocol):
     @property
     def images(self) -> ImagesFacade:
         """Images."""
+
+    @property
+    def transfers(self) -> TransfersFacade:
+        """Registries."""
+
+    @property
+    def archives(self) -> ArchivesFacade:
+        """Archives."""
+
+    @property
+    def commits(self) -> CommitsFacade:
+        """Containers' files."""
 
     @property
     def events(self) -> EventsFacade:

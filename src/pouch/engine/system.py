@@ -112,6 +112,10 @@ class System:
             database.set_meta("daemon-id", found)
         return found
 
+    async def usage(self) -> Mapping[str, object]:
+        """See the facade."""
+        raise errors.Unsupported("this version does not count the disk's use")
+
     async def doctor(self, fix: bool) -> Sequence[facade.Finding]:
         """See the facade."""
         equipment = self._equipment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -102,6 +102,26 @@ class Progress:
     id: str = ""
     current: int = 0
     total: int = 0
+    aux: Mapping[str, object] | None = None
+    """What a program wants to know at the end (of a push: Tag, Digest, Size)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneView:
+    """What a prune removed, as `remove` says it, and the bytes of the disk that are free again."""
+
+    removed: tuple[tuple[str, str], ...]
+    reclaimed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionView:
+    """What a registry says of an image: its manifest's type, digest and size in bytes, and the platforms it is made for."""
+
+    media_type: str
+    digest: str
+    size: int
+    platforms: tuple[Mapping[str, str], ...]
 
 
 class Stdio(Protocol):

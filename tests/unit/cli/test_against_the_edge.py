@@ -160,19 +160,19 @@ async def test_load_sends_every_byte_and_shows_what_became_of_it(tmp_path):
     archive.write_bytes(os.urandom(1 << 20))
     async with edge_client.running() as daemon:
         engine = daemon.engine
-        engine.images.steps = fake_engine.FakeStream(views.Progress("Loaded image: x:latest"))
+        engine.archives.steps = fake_engine.FakeStream(views.Progress("Loaded image: x:latest"))
         assert await output(daemon, "load", "-i", str(archive)) == (0, "Loaded image: x:latest\n", "")
-        assert engine.images.loaded == archive.read_bytes()
-        engine.images.steps = fake_engine.FakeStream(errors.CorruptData("no archive", hint="docker save makes one"))
+        assert engine.archives.loaded == archive.read_bytes()
+        engine.archives.steps = fake_engine.FakeStream(errors.CorruptData("no archive", hint="docker save makes one"))
         code, _, err = await output(daemon, "load", "-i", str(archive))
         assert (code, err) == (1, "Error response from daemon: no archive\nhint: docker save makes one\n")
 
 
 async def test_bootstrap_shows_its_steps():
     async with edge_client.running() as daemon:
-        daemon.engine.images.steps = fake_engine.FakeStream(
+        daemon.engine.archives.steps = fake_engine.FakeStream(
             views.Progress("Fetching", "packages", 1, 2), views.Progress("Made debian:bookworm")
         )
         code, out, _ = await output(daemon, "image", "bootstrap", "debian:bookworm", "--include", "cron,dbus")
         assert (code, out) == (0, "Made debian:bookworm\n")
-        assert daemon.engine.call("images.bootstrap") == ("debian:bookworm", ("cron", "dbus"), "", "")
+        assert daemon.engine.call("archives.bootstrap") == ("debian:bookworm", ("cron", "dbus"), "", "")

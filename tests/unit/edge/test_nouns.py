@@ -441,13 +441,18 @@ async def test_a_client_of_events_that_leaves_ends_its_subscription():
 
 async def test_progress_is_dockers_stream():
     async with edge_client.running() as daemon:
-        daemon.engine.images.steps = fake_engine.FakeStream(
+        daemon.engine.archives.steps = fake_engine.FakeStream(
             views.Progress("Unpacking", "abc", 5, 10), views.Progress("Waiting", "def"), views.Progress("Done")
         )
         answer = await daemon.request(
             "POST", "/images/bootstrap?name=debian:bookworm&include=cron,rsyslog%20dbus&variant=minbase"
         )
-        assert daemon.engine.call("images.bootstrap") == ("debian:bookworm", ("cron", "rsyslog", "dbus"), "minbase", "")
+        assert daemon.engine.call("archives.bootstrap") == (
+            "debian:bookworm",
+            ("cron", "rsyslog", "dbus"),
+            "minbase",
+            "",
+        )
         assert answer.lines() == [
             {"status": "Unpacking", "progressDetail": {"current": 5, "total": 10}, "id": "abc"},
             {"status": "Waiting", "progressDetail": {}, "id": "def"},
@@ -464,7 +469,7 @@ async def test_progress_is_dockers_stream():
 )
 async def test_an_error_after_the_head_stands_in_the_stream(error, code, text):
     async with edge_client.running() as daemon:
-        daemon.engine.images.steps = fake_engine.FakeStream(views.Progress("Begun"), error)
+        daemon.engine.archives.steps = fake_engine.FakeStream(views.Progress("Begun"), error)
         answer = await daemon.request("POST", "/images/bootstrap?name=debian:bookworm")
         assert answer.status == 200
         assert answer.lines() == [
@@ -475,14 +480,14 @@ async def test_an_error_after_the_head_stands_in_the_stream(error, code, text):
 
 async def test_an_error_before_the_first_step_has_its_status():
     async with edge_client.running() as daemon:
-        daemon.engine.fail["images.bootstrap"] = errors.InvalidInput("debian:nosuch: unknown suite")
+        daemon.engine.fail["archives.bootstrap"] = errors.InvalidInput("debian:nosuch: unknown suite")
         answer = await daemon.request("POST", "/images/bootstrap?name=debian:nosuch")
         assert (answer.status, answer.json()) == (400, {"message": "debian:nosuch: unknown suite"})
 
 
 async def test_an_archive_is_loaded_in_pieces_and_told_in_sentences():
     async with edge_client.running() as daemon:
-        daemon.engine.images.steps = fake_engine.FakeStream(views.Progress("Loaded image: a:b"))
+        daemon.engine.archives.steps = fake_engine.FakeStream(views.Progress("Loaded image: a:b"))
         client = await daemon.client()
         await client.send(b"POST /images/load HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(20):
@@ -490,7 +495,7 @@ async def test_an_archive_is_loaded_in_pieces_and_told_in_sentences():
         await client.send(b"0\r\n\r\n")
         answer = await client.answer()
         assert answer.lines() == [{"stream": "Loaded image: a:b\n"}]
-        assert len(daemon.engine.images.loaded) == 2_000_000
+        assert len(daemon.engine.archives.loaded) == 2_000_000
         await client.ask("GET", "/_ping")
         assert (await client.answer()).status == 200
 
@@ -502,4 +507,4 @@ async def test_an_upload_that_breaks_off_is_an_error_for_the_engine():
         client.end_input()
         answer = await client.answer()
         assert "error" in answer.lines()[-1]
-        assert "images.load whole" not in daemon.engine.finished
+        assert "archives.load whole" not in daemon.engine.finished

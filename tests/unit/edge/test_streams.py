@@ -442,7 +442,7 @@ async def test_a_change_goes_on_when_its_client_leaves():
 
 async def test_an_image_is_finished_when_its_client_leaves_midway():
     async with edge_client.running() as daemon:
-        steps = daemon.engine.images.steps = fake_engine.FakeStream(views.Progress("Begun"), open_end=True)
+        steps = daemon.engine.archives.steps = fake_engine.FakeStream(views.Progress("Begun"), open_end=True)
         client = await daemon.client()
         await client.ask("POST", "/images/load", body=b"archive")
         await client.head()
@@ -451,19 +451,19 @@ async def test_an_image_is_finished_when_its_client_leaves_midway():
         await daemon.forgotten()
         steps.queue.put_nowait(views.Progress("Unseen"))
         steps.queue.put_nowait(StopAsyncIteration())
-        await daemon.engine.reached("images.load whole")
+        await daemon.engine.reached("archives.load whole")
 
 
 async def test_bootstrapping_ends_with_its_client():
     async with edge_client.running() as daemon:
-        daemon.engine.images.steps = fake_engine.FakeStream(views.Progress("Begun"), open_end=True)
+        daemon.engine.archives.steps = fake_engine.FakeStream(views.Progress("Begun"), open_end=True)
         client = await daemon.client()
         await client.ask("POST", "/images/bootstrap?name=debian:bookworm")
         await client.head()
         await client.chunk()
         await client.leave()
-        await daemon.engine.reached("images.bootstrap ended")
-        assert "images.bootstrap whole" not in daemon.engine.finished
+        await daemon.engine.reached("archives.bootstrap ended")
+        assert "archives.bootstrap whole" not in daemon.engine.finished
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ _FILTERS = frozenset(("reference", "dangling", "label", "before", "since"))
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
     """The noun's routes."""
-    noun = Images(facade.images)
+    noun = Images(facade)
     return (
         Route("GET", "/images/json", noun.list),
         Route("POST", "/images/load", noun.load, changes=True),
@@ -30,8 +30,9 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
 class Images:
     """The handlers."""
 
-    def __init__(self, images: engine.ImagesFacade) -> None:
-        self._images = images
+    def __init__(self, facade: engine.Facade) -> None:
+        self._images = facade.images
+        self._archives = facade.archives
 
     async def list(self, request: Request) -> Answer:
         """`docker images`."""
@@ -60,7 +61,7 @@ class Images:
 
     async def load(self, request: Request) -> Answer:
         """`docker load`."""
-        steps = await self._images.load(request.body.chunks())
+        steps = await self._archives.load(request.body.chunks())
         pieces = streams.progress_pieces(steps, sentences="stream")
         return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
 
@@ -70,7 +71,7 @@ class Images:
         if not name:
             raise errors.InvalidInput("name is missing: the image to make", hint="for example name=debian:bookworm")
         include = tuple(package for package in request.text("include").replace(",", " ").split() if package)
-        steps = await self._images.bootstrap(name, include, request.text("variant"), request.text("mirror"))
+        steps = await self._archives.bootstrap(name, include, request.text("variant"), request.text("mirror"))
         return Stream(message.JSON, streams.progress_pieces(steps, sentences="status"))
 
     async def pull(self, request: Request) -> Answer:

@@ -1,0 +1,68 @@
+"""Images out of files and into files (see `facade.ArchivesFacade`)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncIterator, Sequence
+
+from pouch.engine import equipment as tools
+from pouch.engine import progress, views
+from pouch.image import Report, bootstrap, load
+from pouch.spec import errors
+
+
+class Archives:
+    """The facade's archives."""
+
+    def __init__(self, equipment: tools.Equipment, jobs: progress.Jobs) -> None:
+        self._equipment = equipment
+        self._jobs = jobs
+
+    async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
+        """See the facade."""
+        upload = progress.Upload()
+        tell = self._equipment.events.from_threads()
+
+        def work(report: Report) -> None:
+            with io.BufferedReader(upload, 1 << 20) as stream:
+                for name in load.load(self._equipment.images, stream, report):
+                    report(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
+                    tell("image", "load", name, {"name": name})
+
+        return self._jobs.run(work, asyncio.create_task(upload.feed(chunks), name="upload"))
+
+    async def save(self, refs: Sequence[str], *, format: str = "", compression: str = "") -> AsyncIterator[bytes]:
+        """See the facade."""
+        raise errors.Unsupported(f"{refs}: this version does not save")
+
+    async def import_(
+        self,
+        chunks: AsyncIterator[bytes],
+        name: str,
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: str = "",
+    ) -> views.ProgressStream:
+        """See the facade."""
+        raise errors.Unsupported(f"{name}: this version does not import")
+
+    async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
+        """See the facade. Minutes of work for a client that has gone would be a surprise; nothing of it is kept."""
+        tell = self._equipment.events.from_threads()
+
+        def work(report: Report, cancel: threading.Event) -> None:
+            bootstrap.bootstrap(
+                self._equipment.images,
+                name,
+                include=include,
+                variant=variant,
+                mirror=mirror,
+                report=report,
+                cancel=cancel,
+            )
+            tell("image", "bootstrap", name, {"name": name})
+
+        return await self._jobs.while_listened(work)
