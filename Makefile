@@ -28,7 +28,7 @@ docs: setup ## write the command reference anew
 	@.venv/bin/python scripts/make-docs
 
 setup: ## system packages, .venv, the launcher
-	@scripts/setup
+	@scripts/setup --tests
 	@scripts/setup-dev
 
 install: ## install pouch and pouchd (PREFIX=/opt/pouch, BIN=/usr/local/bin)
