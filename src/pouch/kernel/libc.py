@@ -18,6 +18,7 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
 CLONE_VM = 0x00000100
+CLONE_FS = 0x00000200
 CLONE_VFORK = 0x00004000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -107,6 +108,7 @@ _mount = Call("mount", _text, _text, _text, _ulong, _text)
 _umount2 = Call("umount2", _text, _int)
 _setns = Call("setns", _int, _int)
 _unshare = Call("unshare", _int)
+_syncfs = Call("syncfs", _int)
 _prctl = Call("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _clone = Call("clone", _pointer, _pointer, _int, _pointer)
 _pidfd_send_signal = Call("pidfd_send_signal", _int, _int, _pointer, _uint, number=424)
@@ -144,6 +146,11 @@ def unshare(flags: int) -> None:
 def prctl(option: int, second: int = 0, third: int = 0, fourth: int = 0, fifth: int = 0) -> int:
     """prctl(2)."""
     return _prctl(f"option {option}", option, second, third, fourth, fifth)
+
+
+def syncfs(fd: int, target: str) -> None:
+    """syncfs(2), of the file system that `fd` is on."""
+    _syncfs(target, fd)
 
 
 def spawn_dead(flags: int, target: str) -> int:

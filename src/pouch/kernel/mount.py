@@ -9,16 +9,20 @@ import contextlib
 import errno
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 
 from pouch.kernel import libc
 from pouch.spec import errors
 
 _MOUNTINFO = "/proc/self/mountinfo"
+_DESCRIPTORS = "/proc/self/fd"
 _LONGEST_VALUE = 255
 """Bytes of a value that fsconfig(2) takes."""
 _LONGEST_DATA = 4095
 """Bytes of the option string that mount(2) takes: a page with its end."""
+MOST_LAYERS = 500
+"""Lower directories of one overlay: OVL_MAX_STACK of fs/overlayfs, the same in every kernel."""
 _SIZE = re.compile(r"[0-9]+[kKmMgG%]?")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _ATTRIBUTES = {
@@ -36,12 +40,14 @@ def overlay(lower: Sequence[str], upper: str, work: str, target: str, *, options
     """Mount an overlay of directories, the top layer first; read-only where `upper` is "".
 
     options: of overlayfs (`userxattr`, `metacopy=on`, `volatile`) and of any mount (`ro`, `nosuid`, `nodev`, `noexec`,
-    `noatime`). Up to 500 layers where the kernel has `lowerdir+` (6.7), about 200 before it. Raises KernelError; its hint is what
-    the file system said (kernels before 6.5 say it in their log alone). A single layer without upper, which overlayfs refuses, is
-    a read-only bind of that layer.
+    `noatime`). Up to MOST_LAYERS layers, with paths of any length, whatever the kernel. Raises InvalidInput for none or more of them,
+    and KernelError; its hint is what the file system said (kernels before 6.5 say it in their log alone). A single layer without
+    upper, which overlayfs refuses, is a read-only bind of that layer.
     """
-    if not lower:
-        raise errors.InvalidInput(f"overlay on {target} has no layer: expected at least one lower directory")
+    if not 0 < len(lower) <= MOST_LAYERS:
+        raise errors.InvalidInput(
+            f"overlay on {target} has {len(lower)} layers: expected 1 to {MOST_LAYERS}, which is the kernel's limit"
+        )
     if not upper and len(lower) == 1:
         bind(lower[0], target, read_only=True)
         return
@@ -87,22 +93,47 @@ def _overlay_by_parts(lower: Sequence[str], upper: str, work: str, target: str, 
 
 
 def _overlay_by_string(lower: Sequence[str], upper: str, work: str, target: str, options: Sequence[str]) -> None:
-    """mount(2). All directories are named by descriptors, which makes them short and free of `:` and `,`."""
+    """mount(2), for kernels before 6.7. All directories are named by descriptors: short, and free of `:` and `,`."""
     flags = 0
+    words = []
+    for option in options:
+        if option in _ATTRIBUTES:
+            flags |= _ATTRIBUTES[option][1]
+        else:
+            words.append(option)
     with contextlib.ExitStack() as stack:
-        parts = ["lowerdir=" + ":".join(_by_descriptor(layer, stack) for layer in lower)]
-        if upper:
-            parts += [f"upperdir={_by_descriptor(upper, stack)}", f"workdir={_by_descriptor(work, stack)}"]
-        for option in options:
-            if option in _ATTRIBUTES:
-                flags |= _ATTRIBUTES[option][1]
-            else:
-                parts.append(option)
-        data = ",".join(parts)
-        if len(os.fsencode(data)) > _LONGEST_DATA:
-            hint = f"{len(lower)} layers are more than this kernel takes: Linux 6.7 takes 500"
-            raise errors.KernelError("mount", target, errno.E2BIG, hint=hint)
-        libc.mount("overlay", target, "overlay", flags, data)
+        numbers = [_descriptor(path, stack) for path in (*lower, *((upper, work) if upper else ()))]
+
+        def data(prefix: str) -> str:
+            names = [f"{prefix}{number}" for number in numbers]
+            own = [f"upperdir={names[-2]}", f"workdir={names[-1]}"] if upper else []
+            return ",".join(["lowerdir=" + ":".join(names[: len(lower)]), *own, *words])
+
+        full = data(f"{_DESCRIPTORS}/")
+        if len(full) <= _LONGEST_DATA:
+            libc.mount("overlay", target, "overlay", flags, full)
+        else:
+            _mount_among_descriptors(target, flags, data(""))
+
+
+def _mount_among_descriptors(target: str, flags: int, data: str) -> None:
+    """The same with bare numbers for names, of which a page holds 500: in a thread whose own working directory they are in."""
+    place = os.path.abspath(target)
+    failed: list[errors.KernelError] = []
+
+    def apart() -> None:
+        try:
+            libc.unshare(libc.CLONE_FS)
+            os.chdir(_DESCRIPTORS)
+            libc.mount("overlay", place, "overlay", flags, data)
+        except errors.KernelError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=apart, name="overlay")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _short(path: str, stack: contextlib.ExitStack) -> str:
@@ -113,16 +144,16 @@ def _short(path: str, stack: contextlib.ExitStack) -> str:
 
 def _by_descriptor(path: str, stack: contextlib.ExitStack) -> str:
     """A short name of a directory that holds while the stack does."""
-    fd = _open_directory(path)
-    stack.callback(os.close, fd)
-    return f"/proc/self/fd/{fd}"
+    return f"{_DESCRIPTORS}/{_descriptor(path, stack)}"
 
 
-def _open_directory(path: str) -> int:
+def _descriptor(path: str, stack: contextlib.ExitStack) -> int:
     try:
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise errors.KernelError("open", path, error.errno or errno.EIO) from error
+    stack.callback(os.close, fd)
+    return fd
 
 
 def _messages(context: int) -> str:
