@@ -45,7 +45,7 @@ class Bench:
         self.places = paths.Paths(f"{top}/l", f"{top}/r")
         self.places.ensure()
         self.database = db.Database(self.places.db)
-        self.images = image_room.Images(self.places, self.database, content.Content(self.places))
+        self.images = image_room.Images(self.places, self.database, content.Content(self.places, self.database))
         self.said = []
         os.mkdir(f"{top}/bin")
         monkeypatch.setenv("PATH", f"{top}/bin:{os.environ['PATH']}")

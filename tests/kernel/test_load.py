@@ -55,7 +55,7 @@ class Store:
         self.places = paths.Paths(f"{top}/l", f"{top}/r")
         self.places.ensure()
         self.database = db.Database(self.places.db)
-        self.images = image_room.Images(self.places, self.database, content.Content(self.places))
+        self.images = image_room.Images(self.places, self.database, content.Content(self.places, self.database))
 
     def load(self, data, report=silent):
         return load.load(self.images, data if hasattr(data, "read") else io.BytesIO(data), report)

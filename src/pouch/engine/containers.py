@@ -64,17 +64,8 @@ class Containers:
                     raise
                 continue
             break
-        await self._keep_image(id_, image.id)
         self._life.publish(record, "create")
         return id_, self._warnings(record)
-
-    async def _keep_image(self, id_: str, image_id: str) -> None:
-        """From here on the image is in use; one that was removed just before takes the container with it."""
-        try:
-            await self._images.template(image_id)
-        except errors.NotFound:
-            await self._shelf.delete(self._shelf.get(id_))
-            raise
 
     def _warnings(self, record: records.Record) -> builtins.list[str]:
         config, host = record.config, self._equipment.host

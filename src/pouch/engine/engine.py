@@ -111,7 +111,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         user_namespaces = _examine(settings, launch.launch)
         systemd = groups.by_systemd(settings.cgroup_manager, settings.cgroup_parent)
         runtimes = _runtimes(settings, paths, systemd=systemd)
-        images = image_room.Images(paths, database, content.Content(paths))
+        images = image_room.Images(paths, database, content.Content(paths, database))
         images.tidy()
         return tools.Equipment(
             settings=settings,

@@ -500,12 +500,14 @@ class Lifecycle:
         one.attachments.abandon()
         try:
             await self._equipment.pools.fs(_erase, self._equipment, one.id)
-            await self._shelf.delete(one)
+            orphaned = await self._shelf.delete(one)
         except errors.PouchError as error:
             await self._shelf.note(one, one.record.with_state(status=container.Status.DEAD, error=error.message))
             raise
         else:
             self._publish(record, "destroy")
+            if orphaned:
+                await self._equipment.pools.fs(self._equipment.images.collect)
         finally:
             one.release(record.state.exit_code, "next-exit", "not-running", "removed")
 

@@ -136,7 +136,9 @@ class Shelf:
     async def insert(self, record: records.Record, created_ns: int) -> Container:
         """Note a new one. Conflict in Docker's sentence when the name is taken."""
         raw = records.encode(record)
-        await self._pools.db(self._database.insert_container, record.id, record.name, created_ns, raw)
+        await self._pools.db(
+            self._database.insert_container, record.id, record.name, created_ns, raw, image_id=record.image_id
+        )
         made = Container(record)
         self._add(made)
         return made
@@ -161,12 +163,13 @@ class Shelf:
         self._by_name[name] = one
         await self.note(one, dataclasses.replace(one.record, name=name))  # its end may come at the same time
 
-    async def delete(self, one: Container) -> None:
-        """Forget it."""
-        await self._pools.db(self._database.delete_container, one.id)
+    async def delete(self, one: Container) -> bool:
+        """Forget it; whether an image went with it, whose layers can be collected."""
+        images = await self._pools.db(self._database.delete_container, one.id)
         self._by_id.pop(one.id, None)
         self._by_name.pop(one.record.name, None)
         one.removed = True
+        return bool(images)
 
     def _add(self, one: Container) -> None:
         self._by_id[one.id] = one

@@ -117,7 +117,7 @@ def _keep(
     try:
         produce(consume)
         layer = made[-1]
-        with store.layers.lease([layer.diff_id]):
+        with store.lease([layer.diff_id]):
             store.layers.keep(home, layer.diff_id, layer.size)
             image = store.add(_document(layer.diff_id, recipe), [parsed.canonical()])
     finally:

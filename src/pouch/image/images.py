@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import builtins
 import calendar
+import contextlib
+import json
 import re
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pouch.image import layers as layer_room
 from pouch.spec import digest, errors, manifest, reference
-from pouch.store import content, db, paths
+from pouch.store import content, db, gc, paths
 
 NEVER = "0001-01-01T00:00:00Z"
 """Docker's date of an image whose configuration has none."""
@@ -39,6 +40,8 @@ class Image:
     size: int
     layers: tuple[str, ...]
     """chain-ids, bottom first."""
+    manifest_digest: str = ""
+    """Digest of its manifest, "" for an image that was kept before manifests were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +62,25 @@ class Images:
     def __init__(self, places: paths.Paths, database: db.Database, blobs: content.Content) -> None:
         self.paths = places
         self.content = blobs
-        self.layers = layer_room.Layers(places, database)
+        self.layers = layer_room.Layers(places, database, blobs)
+        self.collector = gc.Collector(places, database)
         self._database = database
         self._decoded: dict[str, tuple[bytes, manifest.ImageConfig]] = {}
-        self._changing = threading.Lock()
-        """Held while a record and its blobs come or go together."""
 
     def tidy(self) -> None:
         """At the daemon's start: delete what was unfinished, and layers and blobs that no image uses."""
-        self.layers.tidy()
-        used = {digest for row in self._database.images() for digest in (row.id, row.manifest_digest)}
-        for blob in self.content.all():
-            if blob not in used:
-                self.content.delete(blob)
+        self.collector.tidy()
+
+    def lease(self, names: Iterable[str] = ()) -> contextlib.AbstractContextManager[gc.Lease]:
+        """Keep layers (chain-ids) and blobs (digests) while an image is on its way to them; then what is unused is collected.
+
+        What is there when a name is leased stays; what becomes known later is leased by the lease's `add`, before it is kept.
+        """
+        return self.collector.lease(names)
+
+    def collect(self) -> None:
+        """Take away what no image stands on and nobody leases."""
+        self.collector.collect()
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -119,25 +128,49 @@ class Images:
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
-    def add(self, raw: bytes, references: Sequence[str] = (), *, manifest_raw: bytes = b"") -> Image:
-        """Record an image whose layers are there and leased. references: canonical; they leave their old images.
+    def add(
+        self, raw: bytes, references: Sequence[str] = (), *, manifest_raw: bytes = b"", replace: bool = False
+    ) -> Image:
+        """Record an image whose layers and their blobs are there and leased. references: canonical; they leave their old images.
 
-        raw: its configuration; manifest_raw: the manifest it came with, if there was one.
+        raw: its configuration; manifest_raw: the manifest it came with or was given (`manifest.docker_manifest`). An image that is
+        there already keeps the manifest it has, unless this one is to replace it: a registry's takes the place of ours, not the other way.
         """
         config = decode_config(raw)
         chain = digest.chain_ids(config.rootfs.diff_ids)
         sizes = {row.chain_id: row.size for row in self._database.layers()}
-        with self._changing:
-            id = self.content.put(raw)
+        documents = [one for one in (raw, manifest_raw) if one]
+        with self.lease(digest.of_bytes(one) for one in documents):
+            for one in documents:
+                self.content.put(one)
+            id = digest.of_bytes(raw)
             self._database.insert_image(
                 id,
-                manifest_digest=self.content.put(manifest_raw) if manifest_raw else "",
+                manifest_digest=digest.of_bytes(manifest_raw) if manifest_raw else "",
                 created=config.created or NEVER,
                 size=sum(sizes.get(chain_id, 0) for chain_id in chain),
                 layers=chain,
                 references=references,
+                blobs=self._layer_blobs(id, config, manifest_raw) if manifest_raw else (),
+                labels=_labels(config),
+                replace=replace,
             )
         return self.get(id)
+
+    def _layer_blobs(self, id: str, config: manifest.ImageConfig, manifest_raw: bytes) -> builtins.list[db.BlobRow]:
+        """What a manifest says of the image's layers, compared with the configuration."""
+        what = f"manifest {digest.of_bytes(manifest_raw)}"
+        parsed = manifest.decode(manifest.Manifest, manifest_raw, what)
+        if parsed.config.digest != id:
+            raise errors.CorruptData(f"{what}: its configuration is {parsed.config.digest}, expected {id}")
+        if len(parsed.layers) != len(config.rootfs.diff_ids):
+            raise errors.CorruptData(
+                f"{what}: {len(parsed.layers)} layers, its configuration has {len(config.rootfs.diff_ids)}"
+            )
+        pairs = zip(parsed.layers, config.rootfs.diff_ids, strict=True)
+        found = [db.BlobRow(one.digest, diff_id, one.media_type, one.size) for one, diff_id in pairs]
+        known = self._database.blobs()
+        return found if all(one.digest in known for one in found) else []
 
     def tag(self, ref: str, name: str) -> None:
         """Give an image another name, which leaves the image it had before."""
@@ -157,22 +190,30 @@ class Images:
         removal = _Removal(row, tuple((in_use or {}).get(row.id, ())), force)
         names = removal.by_name(ref, name) if name else removal.by_id()
         removed: builtins.list[Removed] = []
-        for gone in names:
-            self._database.delete_tag(gone)
-            removed.append(("Untagged", familiar(gone)))
-        if len(names) == len(row.references) and not removal.users:
-            removed += self._delete(row)
+        deleted = self._database.remove_image(row.id, names, delete=len(names) == len(row.references))
+        removed += [("Untagged", familiar(gone)) for gone in names]
+        if deleted:
+            self._decoded.pop(row.id, None)
+            removed.append(("Deleted", row.id))
+            removed += [("Deleted", chain) for chain in self.collector.collect().layers]
         return removed
 
-    def _delete(self, row: db.ImageRow) -> builtins.list[Removed]:
-        with self._changing:
-            self._database.delete_image(row.id)
-            self._decoded.pop(row.id, None)
-            rows = self._database.images()
-            for blob in (row.id, row.manifest_digest):
-                if blob and not any(blob in (other.id, other.manifest_digest) for other in rows):
-                    self.content.delete(blob)
-        return [("Deleted", row.id), *(("Deleted", chain) for chain in self.layers.collect())]
+    # -- as it came ---------------------------------------------------------------------------------------------------
+
+    def blobs(self, image: Image) -> builtins.list[db.BlobRow]:
+        """Its layers as they came, bottom first. Raises Unsupported for an image that was kept before layers were kept as they came."""
+        found = self._database.image_blobs(image.id)
+        if not image.manifest_digest or len(found) != len(image.layers):
+            raise errors.Unsupported(
+                f"image {short(image.id)}: its layers were not kept as they came, by an older pouchd",
+                hint="load or pull it again",
+            )
+        return found
+
+    def manifest(self, image: Image) -> bytes:
+        """Its manifest's own bytes. Raises Unsupported like `blobs`, CorruptData for one that is damaged on disk."""
+        self.blobs(image)
+        return self.content.read(image.manifest_digest)
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -285,6 +326,11 @@ def _check_members(config: Mapping[str, Any], what: str) -> None:
                 raise errors.CorruptData(f"{what}: config.{key} is not {expected}")
 
 
+def _labels(config: manifest.ImageConfig) -> str:
+    """The labels as their column has them."""
+    return json.dumps((config.config or {}).get("Labels") or {})
+
+
 def familiar(canonical: str) -> str:
     """The shortest spelling of a stored reference."""
     return reference.Reference.parse(canonical).familiar()
@@ -305,6 +351,7 @@ def _made(row: db.ImageRow, config: manifest.ImageConfig, raw: bytes) -> Image:
         created=row.created,
         size=row.size,
         layers=row.layers,
+        manifest_digest=row.manifest_digest,
     )
 
 

@@ -6,12 +6,11 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pouch.image import Readable, Report, unpack
-from pouch.spec import digest, errors
+from pouch.spec import errors
 from pouch.store import content, db, erase, paths
 from pouch.store.snapshot import lowerview
 
@@ -30,25 +29,12 @@ class _Turn:
 class Layers:
     """All layers, at `store.paths.Paths.layers`, with their records."""
 
-    def __init__(self, places: paths.Paths, database: db.Database) -> None:
+    def __init__(self, places: paths.Paths, database: db.Database, blobs: content.Content) -> None:
         self._paths = places
         self._database = database
+        self._blobs = blobs
         self._lock = threading.Lock()
-        self._leased: Counter[str] = Counter()
         self._making: dict[str, _Turn] = {}
-
-    @contextlib.contextmanager
-    def lease(self, chain: Sequence[str]) -> Iterator[None]:
-        """Keep these layers (chain-ids) from being collected while an image is on its way to them; then collect what is unused."""
-        with self._lock:
-            self._leased.update(chain)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._leased.subtract(chain)
-                self._leased += Counter()  # drops what is at zero
-            self.collect()
 
     def ensure(
         self,
@@ -94,37 +80,6 @@ class Layers:
         except OSError as error:
             raise content.unavailable(self._paths.tmp, error) from error
         return home
-
-    def collect(self) -> list[str]:
-        """Delete the layers that no image stands on and nobody leases; their chain-ids."""
-        moved: list[tuple[str, str]] = []
-        with self._lock:
-            for chain_id in self._database.unused_layers():
-                if chain_id not in self._leased and self._database.delete_layer(chain_id):
-                    # moved away at once, deleted later: nobody ever sees half a layer
-                    grave = tempfile.mkdtemp(prefix="gone-", dir=self._paths.tmp)
-                    with contextlib.suppress(FileNotFoundError):
-                        os.rename(self._paths.layer_home(chain_id), f"{grave}/layer")
-                    moved.append((chain_id, grave))
-        for _, grave in moved:
-            erase.erase(grave)
-        return [chain_id for chain_id, _ in moved]
-
-    def tidy(self) -> None:
-        """At the daemon's start: delete what was unfinished, and directories that no record knows."""
-        for name in os.listdir(self._paths.tmp):
-            path = f"{self._paths.tmp}/{name}"
-            if os.path.isdir(path) and not os.path.islink(path):
-                erase.erase(path)
-            else:
-                os.unlink(path)
-        known = {os.path.basename(self._paths.skeleton)} | {
-            digest.hex_of(layer.chain_id) for layer in self._database.layers()
-        }
-        for name in os.listdir(self._paths.layers):
-            if name not in known:
-                erase.erase(f"{self._paths.layers}/{name}")
-        self.collect()
 
     @contextlib.contextmanager
     def _alone(self, chain_id: str) -> Iterator[None]:

@@ -44,7 +44,7 @@ def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
     with archive.Archive(stream, store.paths.tmp) as source:
         found = _images(source)
         chains = [digest.chain_ids(one.config.rootfs.diff_ids) for one in found]
-        with store.layers.lease([chain_id for chain in chains for chain_id in chain]):
+        with store.lease([chain_id for chain in chains for chain_id in chain]):
             for one, chain in zip(found, chains, strict=True):
                 _ensure(store, source, one, chain, report)
             return [name for one in found for name in _record(store, one, report)]

@@ -5,6 +5,7 @@ The bytes a document came in are its identity: keep them, and decode only to loo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -80,3 +81,28 @@ def decode_config(raw: bytes, what: str) -> ImageConfig:
 def encode(document: object) -> bytes:
     """Compact JSON. Members of dictionaries come in a fixed order, so equal documents have equal digests."""
     return msgspec.json.encode(document, order="sorted")
+
+
+def docker_manifest(config_raw: bytes, layers: Sequence[descriptor.Descriptor]) -> bytes:
+    """A manifest for an image that came without one: Docker's (image manifest version 2, schema 2). The same input, the same bytes.
+
+    Docker's types, since other engines read HEALTHCHECK and the like only of a configuration of that type. layers: bottom first;
+    only media type, digest and size of them are said, the type as Docker calls it.
+    """
+    made = Manifest(
+        schema_version=2,
+        media_type=descriptor.DOCKER_MANIFEST,
+        config=descriptor.Descriptor(descriptor.DOCKER_CONFIG, digest.of_bytes(config_raw), len(config_raw)),
+        layers=tuple(
+            descriptor.Descriptor(_DOCKER_TYPES.get(one.media_type, one.media_type), one.digest, one.size)
+            for one in layers
+        ),
+    )
+    return encode(made)
+
+
+_DOCKER_TYPES = {
+    descriptor.OCI_LAYER: descriptor.DOCKER_LAYER,
+    descriptor.OCI_LAYER_GZIP: descriptor.DOCKER_LAYER_GZIP,
+}
+"""What OCI and Docker have a name each for; zstd has OCI's alone."""

@@ -1,6 +1,7 @@
-"""Blobs: immutable bytes under their digest, a file each.
+"""Blobs: immutable bytes under their digest, a file each, with a record each.
 
-A blob is written under `tmp/`, checked, flushed to the disk and renamed: under its own name it is there whole or not at all.
+A blob is written under `tmp/`, checked, renamed and noted: under its own name it is there whole or not at all. What is noted stays
+while an image stands on it or somebody leases it (`store.gc`). When it is on the disk is said by its record (decision 0022).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from pouch.spec import digest, errors
-from pouch.store import paths
+from pouch.store import db, paths
 
 PIECE = 1 << 20
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -30,42 +31,112 @@ class Blob:
     size: int
 
 
+class Writer:
+    """A blob that is being written. See `Content.writer`."""
+
+    def __init__(self, kept: Content, file: IO[bytes], path: str, expected: str, size: int) -> None:
+        self.path = path
+        """The file it grows in; after the commit its last one."""
+        self.count = 0
+        """Bytes so far."""
+        self._content = kept
+        self._file = file
+        self._expected = expected
+        self._size = size
+        self._hasher = hashlib.sha256()
+
+    def __repr__(self) -> str:
+        return f"Writer({self.path!r}, {self.count} bytes)"
+
+    @property
+    def _name(self) -> str:
+        return f"blob {self._expected}" if self._expected else "blob"
+
+    def write(self, piece: bytes, /) -> int:
+        """Append, at once visible to who reads `path`; its length. Raises CorruptData for more than the expected size."""
+        if 0 <= self._size < self.count + len(piece):
+            raise errors.CorruptData(f"{self._name}: more than the {self._size} bytes it should have")
+        self._hasher.update(piece)
+        rest = memoryview(piece)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        self.count += len(piece)
+        return len(piece)
+
+    def commit(self) -> Blob:
+        """Keep it; it has to be leased, or the next collection takes it. Raises CorruptData where digest or size are not as expected."""
+        if 0 <= self._size != self.count:
+            raise errors.CorruptData(f"{self._name}: {self.count} bytes, expected {self._size}")
+        found = digest.of_hex(self._hasher.hexdigest())
+        if self._expected and found != self._expected:
+            raise errors.CorruptData(f"{self._name}: its content has the digest {found}")
+        self._content.adopt(self.path, found, self.count)
+        self.path = self._content.path(found)
+        return Blob(found, self.count)
+
+    def digest(self) -> str:
+        """The digest of what was written so far: to lease it before the commit where none is expected."""
+        return digest.of_hex(self._hasher.hexdigest())
+
+
 class Content:
     """The blobs, at `store.paths.Paths.blobs`."""
 
-    def __init__(self, places: paths.Paths) -> None:
+    def __init__(self, places: paths.Paths, database: db.Database) -> None:
         self._paths = places
+        self._database = database
 
     def __repr__(self) -> str:
         return f"Content({self._paths.blobs!r})"
 
+    @contextlib.contextmanager
+    def writer(self, expected: str = "", *, size: int = -1) -> Iterator[Writer]:
+        """Write a blob piece by piece; what is not committed at the end leaves nothing. expected, size: checked if given."""
+        try:
+            fd, path = tempfile.mkstemp(prefix="blob-", dir=self._paths.tmp)
+        except OSError as error:
+            raise unavailable(self._paths.tmp, error) from error
+        try:
+            with os.fdopen(fd, "wb", buffering=0) as file:
+                yield Writer(self, file, path, expected, size)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def adopt(self, path: str, of: str, size: int) -> None:
+        """Take over a file below tmp as the blob with this digest, which the caller has computed from what was written there."""
+        try:
+            os.rename(path, self._paths.blob(of))
+        except OSError as error:
+            raise unavailable(path, error) from error
+        self._database.insert_blob(of, size)
+
     def ingest(self, stream: BinaryIO, expected: str = "", *, size: int = -1) -> Blob:
         """Store a stream. Raises CorruptData where digest or size are not as expected, Unavailable for a full disk; then nothing is left."""
-        hasher = hashlib.sha256()
-        written = 0
-        with self._unfinished() as unfinished:
+        with self.writer(expected, size=size) as writer:
             while piece := stream.read(PIECE):
-                written += len(piece)
-                if 0 <= size < written:
-                    raise errors.CorruptData(f"blob {expected}: more than the {size} bytes it should have")
-                hasher.update(piece)
-                unfinished.file.write(piece)
-            if 0 <= size != written:
-                raise errors.CorruptData(f"blob {expected}: {written} bytes, expected {size}")
-            found = digest.of_hex(hasher.hexdigest())
-            if expected and found != expected:
-                raise errors.CorruptData(f"blob {expected}: its content has the digest {found}")
-            self._keep(unfinished, found)
-        return Blob(found, written)
+                writer.write(piece)
+            return writer.commit()
 
     def put(self, data: bytes) -> str:
         """Store these bytes; their digest."""
         found = digest.of_bytes(data)
-        if not os.path.exists(self._paths.blob(found)):
-            with self._unfinished() as unfinished:
-                unfinished.file.write(data)
-                self._keep(unfinished, found)
+        if not self.exists(found):
+            with self.writer(found, size=len(data)) as writer:
+                writer.write(data)
+                writer.commit()
         return found
+
+    def path(self, of: str) -> str:
+        """The file of a blob that exists."""
+        return self._paths.blob(of)
+
+    def exists(self, of: str) -> bool:
+        """Whether the blob is recorded and its file is there."""
+        return os.path.exists(self._paths.blob(of)) and self._database.find_blob(of) is not None
 
     def open(self, of: str) -> BinaryIO:
         """A blob for reading, which the caller closes. Raises NotFound."""
@@ -84,43 +155,9 @@ class Content:
             raise errors.CorruptData(f"blob {of}: damaged on disk, its digest is {digest.of_bytes(data)}")
         return data
 
-    def delete(self, of: str) -> None:
-        """Delete a blob; a missing one is fine."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._paths.blob(of))
-
     def all(self) -> list[str]:
-        """The digests of all blobs."""
+        """The digests of all blobs that have a file."""
         return sorted(f"{digest.ALGORITHM}:{name}" for name in os.listdir(self._paths.blobs))
-
-    @contextlib.contextmanager
-    def _unfinished(self) -> Iterator[_Unfinished]:
-        """A file that goes unless it was kept."""
-        try:
-            fd, path = tempfile.mkstemp(prefix="blob-", dir=self._paths.tmp)
-        except OSError as error:
-            raise unavailable(self._paths.tmp, error) from error
-        try:
-            with os.fdopen(fd, "wb") as file:
-                yield _Unfinished(file, path)
-        except OSError as error:
-            raise unavailable(path, error) from error
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-
-    def _keep(self, unfinished: _Unfinished, found: str) -> None:
-        unfinished.file.flush()
-        os.fsync(unfinished.file.fileno())
-        os.rename(unfinished.path, self._paths.blob(found))
-
-
-@dataclass(frozen=True, slots=True)
-class _Unfinished:
-    """A blob that is being written."""
-
-    file: BinaryIO
-    path: str
 
 
 def unavailable(path: str, error: OSError) -> errors.Unavailable:

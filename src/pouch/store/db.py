@@ -11,12 +11,13 @@ import importlib.resources
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from pouch.kernel import disk
 from pouch.spec import errors
-from pouch.store import migrations
+from pouch.store import image_records, migrations
 
 APPLICATION_ID = 0x706F7563
 """SQLite's `application_id` of our files ("pouc"): tells them from other programs' databases."""
@@ -25,6 +26,10 @@ BUSY_TIMEOUT_MS = 5000
 _FULL = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC))
 _LAST_ID = 1 << 32
 """One past the highest uid or gid."""
+
+ImageRow = image_records.ImageRow
+LayerRow = image_records.LayerRow
+BlobRow = image_records.BlobRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +42,13 @@ class ContainerRow:
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One image as noted. layers: chain-ids, bottom first; references: canonical, by tag or digest; size: bytes of the layers' tars."""
-
-    id: str
-    manifest_digest: str
-    created: str
-    size: int
-    layers: tuple[str, ...]
-    references: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """One unpacked layer. parent: chain-id of the one below or ""; size: bytes of its uncompressed tar."""
-
-    chain_id: str
-    diff_id: str
-    parent: str
-    size: int
-
-
-class Database:
+class Database(image_records.ImageRecords):
     """The records. Raises CorruptData for a file that is none of ours or damaged, Unavailable for a full disk or a locked file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, boot: str | None = None) -> None:
+        """boot: what this boot of the host is called; None: as the kernel calls it."""
         self.path = path
+        self.boot = disk.boot_id() if boot is None else boot
         self._lock = threading.RLock()
         with self._translated():
             self._connection = sqlite3.connect(
@@ -101,11 +86,19 @@ class Database:
 
     # -- containers ---------------------------------------------------------------------------------------------------
 
-    def insert_container(self, id: str, name: str, created_ns: int, record: bytes) -> None:
-        """Reserve id and name at once. Conflict in Docker's sentence when the name is taken."""
+    def insert_container(self, id: str, name: str, created_ns: int, record: bytes, *, image_id: str = "") -> None:
+        """Reserve id and name at once; from then on the image stays. Conflict in Docker's sentence when the name is taken.
+
+        Raises NotFound for an image that is gone; "" for a container without one.
+        """
         with self._transaction() as run:
             self._check_name(run, name)
-            run.execute("INSERT INTO containers VALUES (?, ?, ?, ?)", (id, name, created_ns, record))
+            if image_id and run.execute("SELECT 1 FROM images WHERE id = ?", (image_id,)).fetchone() is None:
+                raise errors.NotFound(f"No such image: {image_id}")
+            run.execute(
+                "INSERT INTO containers (id, name, created, record, image_id) VALUES (?, ?, ?, ?, ?)",
+                (id, name, created_ns, record, image_id or None),
+            )
 
     def update_container(self, id: str, record: bytes) -> None:
         """Replace the record."""
@@ -120,10 +113,19 @@ class Database:
             cursor = run.execute("UPDATE containers SET name = ? WHERE id = ?", (name, id))
             _expect_one(cursor, id)
 
-    def delete_container(self, id: str) -> None:
-        """Forget it with its addresses and its range; a container that is unknown is fine."""
+    def delete_container(self, id: str) -> tuple[str, ...]:
+        """Forget it with its addresses and its range; a container that is unknown is fine.
+
+        The ids of the images that go with it: those that were removed by force under their containers, of which it was the last.
+        """
         with self._transaction() as run:
             run.execute("DELETE FROM containers WHERE id = ?", (id,))
+            doomed = run.execute(
+                "SELECT id FROM images WHERE doomed AND NOT EXISTS (SELECT 1 FROM tags WHERE image_id = images.id) "
+                "AND NOT EXISTS (SELECT 1 FROM containers WHERE image_id = images.id)"
+            ).fetchall()
+            run.executemany("DELETE FROM images WHERE id = ?", doomed)
+        return tuple(str(row[0]) for row in doomed)
 
     def containers(self) -> list[ContainerRow]:
         """All, oldest first."""
@@ -212,105 +214,6 @@ class Database:
         """Give back the range of a container."""
         with self._transaction() as run:
             run.execute("DELETE FROM userns_ranges WHERE container = ?", (container,))
-
-    # -- images -------------------------------------------------------------------------------------------------------
-
-    def images(self) -> list[ImageRow]:
-        """All, newest first by their creation date."""
-        with self._transaction() as run:
-            rows = run.execute(
-                "SELECT id, manifest_digest, created, size FROM images ORDER BY created DESC, id"
-            ).fetchall()
-            layers = run.execute("SELECT image_id, chain_id FROM image_layers ORDER BY image_id, position").fetchall()
-            tags = run.execute("SELECT image_id, reference FROM tags ORDER BY image_id, reference").fetchall()
-        chains = _grouped(layers)
-        names = _grouped(tags)
-        return [
-            ImageRow(id, manifest, created, size, chains.get(id, ()), names.get(id, ()))
-            for id, manifest, created, size in rows
-        ]
-
-    def insert_image(
-        self,
-        id: str,
-        *,
-        manifest_digest: str,
-        created: str,
-        size: int,
-        layers: Sequence[str],
-        references: Sequence[str],
-    ) -> None:
-        """Note an image, its layers (chain-ids, bottom first, all noted before) and its names, which leave their old images."""
-        with self._transaction() as run:
-            known = run.execute("SELECT 1 FROM images WHERE id = ?", (id,)).fetchone()
-            if known is None:
-                run.execute("INSERT INTO images VALUES (?, ?, ?, ?)", (id, manifest_digest, created, size))
-                run.executemany(
-                    "INSERT INTO image_layers VALUES (?, ?, ?)",
-                    [(id, index, chain) for index, chain in enumerate(layers)],
-                )
-            elif manifest_digest:
-                run.execute("UPDATE images SET manifest_digest = ? WHERE id = ?", (manifest_digest, id))
-            for reference in references:
-                _set_tag(run, reference, id)
-
-    def delete_image(self, id: str) -> None:
-        """Forget an image with its names; its layers stay until they are deleted. An unknown one is fine."""
-        with self._transaction() as run:
-            run.execute("DELETE FROM images WHERE id = ?", (id,))
-
-    def set_tag(self, reference: str, image_id: str) -> None:
-        """Name an image; the name leaves the image it had before. NotFound for an unknown image."""
-        with self._transaction() as run:
-            if run.execute("SELECT 1 FROM images WHERE id = ?", (image_id,)).fetchone() is None:
-                raise errors.NotFound(f"No such image: {image_id}")
-            _set_tag(run, reference, image_id)
-
-    def delete_tag(self, reference: str) -> None:
-        """Forget a name; an unknown one is fine."""
-        with self._transaction() as run:
-            run.execute("DELETE FROM tags WHERE reference = ?", (reference,))
-
-    # -- layers -------------------------------------------------------------------------------------------------------
-
-    def insert_layer(self, layer: LayerRow) -> None:
-        """Note an unpacked layer; idempotent."""
-        with self._transaction() as run:
-            run.execute(
-                "INSERT INTO layers VALUES (?, ?, ?, ?) ON CONFLICT (chain_id) DO UPDATE SET size = excluded.size",
-                (layer.chain_id, layer.diff_id, layer.parent, layer.size),
-            )
-
-    def find_layer(self, chain_id: str) -> LayerRow | None:
-        """One layer, or None."""
-        with self._transaction() as run:
-            row = run.execute(
-                "SELECT chain_id, diff_id, parent, size FROM layers WHERE chain_id = ?", (chain_id,)
-            ).fetchone()
-        return None if row is None else LayerRow(*row)
-
-    def layers(self) -> list[LayerRow]:
-        """All unpacked layers."""
-        with self._transaction() as run:
-            rows = run.execute("SELECT chain_id, diff_id, parent, size FROM layers ORDER BY chain_id").fetchall()
-        return [LayerRow(*row) for row in rows]
-
-    def unused_layers(self) -> list[str]:
-        """Chain-ids of the layers no image stands on."""
-        with self._transaction() as run:
-            rows = run.execute(
-                "SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers) ORDER BY chain_id"
-            ).fetchall()
-        return [str(row[0]) for row in rows]
-
-    def delete_layer(self, chain_id: str) -> bool:
-        """Forget a layer unless an image stands on it; whether it is forgotten."""
-        with self._transaction() as run:
-            cursor = run.execute(
-                "DELETE FROM layers WHERE chain_id = ?1 AND NOT EXISTS (SELECT 1 FROM image_layers WHERE chain_id = ?1)",
-                (chain_id,),
-            )
-            return cursor.rowcount == 1
 
     # -- the file -----------------------------------------------------------------------------------------------------
 
@@ -404,21 +307,6 @@ def _statements(script: str) -> Iterator[str]:
             pending = ""
     if pending.strip():
         yield pending
-
-
-def _set_tag(run: sqlite3.Connection, reference: str, image_id: str) -> None:
-    run.execute(
-        "INSERT INTO tags VALUES (?, ?) ON CONFLICT (reference) DO UPDATE SET image_id = excluded.image_id",
-        (reference, image_id),
-    )
-
-
-def _grouped(rows: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """The second members by the first, in their order."""
-    found: dict[str, list[str]] = {}
-    for key, value in rows:
-        found.setdefault(key, []).append(value)
-    return {key: tuple(values) for key, values in found.items()}
 
 
 def _expect_one(cursor: sqlite3.Cursor, container_id: str) -> None:

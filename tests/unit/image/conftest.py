@@ -21,7 +21,7 @@ class Store:
         self.paths = paths.Paths(f"{top}/l", f"{top}/r")
         self.paths.ensure()
         self.database = db.Database(self.paths.db)
-        self.images = images.Images(self.paths, self.database, content.Content(self.paths))
+        self.images = images.Images(self.paths, self.database, content.Content(self.paths, self.database))
 
     def image(self, *names, layers=("base",), created="2024-01-01T00:00:00Z", config=None, history=None):
         """An image with these names; its layers are called by words."""
@@ -43,6 +43,12 @@ class Store:
             )
         canonical = [name if "@" in name else reference.Reference.parse(name).canonical() for name in names]
         return self.images.add(json.dumps(document).encode(), canonical)
+
+    def use(self, image, *users):
+        """Containers of an image, noted; what `remove` is told of them."""
+        for user in users:
+            self.database.insert_container(user.id, user.id, 1, b"{}", image_id=image.id)
+        return {image.id: list(users)}
 
 
 @pytest.fixture

@@ -272,9 +272,13 @@ def test_a_second_name_goes_though_the_image_is_in_use(store):
 @pytest.mark.parametrize("user", [RUNNING, STOPPED])
 def test_a_forced_name_goes_and_the_image_its_container_needs_stays(store, user):
     made = store.image("web")
-    assert removed(store, "web", force=True, in_use={made.id: [user]}) == [("Untagged", "web:latest")]
+    use = store.use(made, user)
+    assert removed(store, "web", force=True, in_use=use) == [("Untagged", "web:latest")]
     assert store.images.get(made.id).tags == ()
-    assert ("Deleted", made.id) in removed(store, made.id)
+    assert os.path.isdir(store.paths.layer(made.layers[0]))
+    assert store.database.delete_container(user.id) == (made.id,)
+    store.images.collector.collect()
+    assert os.listdir(store.paths.layers) == store.images.content.all() == []
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -289,7 +293,7 @@ def test_by_id_a_running_container_cannot_be_overruled(store, force):
 
 def test_by_id_a_stopped_container_needs_force_and_keeps_the_image(store):
     made = store.image("web")
-    use = {made.id: [STOPPED]}
+    use = store.use(made, STOPPED)
     with pytest.raises(errors.Conflict) as caught:
         removed(store, made.id, in_use=use)
     assert caught.value.message == (
@@ -305,22 +309,23 @@ def test_an_unknown_image_cannot_be_removed(store):
         removed(store, "web")
 
 
-def test_an_image_added_while_it_is_removed_keeps_its_configuration(store, monkeypatch):
+@pytest.mark.parametrize("moment", ["take_unused", "remove_image"])
+def test_an_image_added_while_it_is_removed_is_whole(store, monkeypatch, moment):
     made = store.image("web")
-    threads = []
-    real = store.images.content.delete
+    real = getattr(store.database, moment)
+    once = []
 
-    def delete(of):
-        threads.append(threading.Thread(target=store.images.add, args=(made.raw, ["docker.io/library/web:again"])))
-        threads[-1].start()
-        threads[-1].join(0.3)  # it gets as far as it can while the removal is half done
-        real(of)
+    def meanwhile(*arguments, **options):
+        if not once:
+            once.append(threading.Thread(target=store.images.add, args=(made.raw, ["docker.io/library/web:again"])))
+            once[0].start()
+            once[0].join(0.3)  # it gets as far as it can while the removal is half done
+        return real(*arguments, **options)
 
-    with store.images.layers.lease(made.layers):
-        monkeypatch.setattr(store.images.content, "delete", delete)
+    with store.images.lease(made.layers):
+        monkeypatch.setattr(store.database, moment, meanwhile)
         removed(store, "web")
-        for thread in threads:
-            thread.join()
+        once[0].join()
         store.images._decoded.clear()
         assert store.images.get("web:again").raw == made.raw
 
@@ -348,8 +353,8 @@ def test_tidy_deletes_what_was_unfinished_and_what_nobody_uses(store):
 def test_a_leased_layer_is_not_collected(store):
     made = store.image("web", layers=("a", "b"))
     store.database.delete_image(made.id)
-    with store.images.layers.lease(made.layers):
-        assert store.images.layers.collect() == []
+    with store.images.lease(made.layers):
+        assert store.images.collector.collect().layers == ()
         assert os.path.isdir(store.paths.layer(made.layers[1]))
     assert os.listdir(store.paths.layers) == []
 
@@ -357,8 +362,8 @@ def test_a_leased_layer_is_not_collected(store):
 def test_a_lease_held_twice_holds_until_both_let_go(store):
     made = store.image("web", layers=("a",))
     store.database.delete_image(made.id)
-    with store.images.layers.lease(made.layers):
-        with store.images.layers.lease(made.layers):
+    with store.images.lease(made.layers):
+        with store.images.lease(made.layers):
             pass
         assert os.path.isdir(store.paths.layer(made.layers[0]))
     assert os.listdir(store.paths.layers) == []

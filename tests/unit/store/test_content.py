@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
+import resource
 
 import pytest
 
 from pouch.spec import digest, errors
-from pouch.store import content, paths
+from pouch.store import content, db, paths
 
 DATA = b"some bytes" * 1000
 OF = digest.of_bytes(DATA)
@@ -23,8 +23,15 @@ def places(tmp_path, short_run):
 
 
 @pytest.fixture
-def blobs(places):
-    return content.Content(places)
+def database(places):
+    made = db.Database(places.db)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def blobs(places, database):
+    return content.Content(places, database)
 
 
 def test_a_stream_is_kept_under_its_digest(places, blobs):
@@ -65,25 +72,61 @@ def test_a_stream_that_fails_leaves_nothing(places, blobs):
     assert os.listdir(places.tmp) == []
 
 
-def test_a_full_disk_names_the_file_and_leaves_nothing(places, blobs, monkeypatch):
-    def full(fd):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(errors.Unavailable, match=f"cannot write {places.tmp}/blob-.*: No space left") as caught:
-        blobs.put(DATA)
+def test_a_full_disk_names_the_file_and_leaves_nothing(places, blobs):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(DATA) - 100, hard))  # a short write comes first, as on a real one
+    try:
+        with pytest.raises(errors.Unavailable, match=f"cannot write {places.tmp}/blob-.*: File too large") as caught:
+            blobs.put(DATA)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "free some space" in caught.value.hint
     assert blobs.all() == []
     assert os.listdir(places.tmp) == []
 
 
-def test_put_is_idempotent_and_delete_too(blobs):
-    assert blobs.put(DATA) == blobs.put(DATA) == OF
-    blobs.delete(OF)
-    blobs.delete(OF)
-    assert blobs.all() == []
+def test_put_is_idempotent(places, blobs):
+    assert blobs.put(DATA) == OF
+    before = os.stat(places.blob(OF)).st_ino
+    assert blobs.put(DATA) == OF
+    assert os.stat(places.blob(OF)).st_ino == before
+
+
+def test_an_unknown_blob_is_not_found(blobs):
     with pytest.raises(errors.NotFound, match=f"No such blob: {OF}"):
         blobs.read(OF)
+
+
+def test_a_file_without_a_record_is_no_blob_and_a_record_without_a_file_neither(places, database, blobs):
+    blobs.put(DATA)
+    os.rename(places.blob(OF), f"{places.tmp}/away")
+    assert not blobs.exists(OF)
+    assert blobs.put(DATA) == OF
+    assert blobs.exists(OF)
+    assert database.take_unused(()).blobs == (OF,)
+    assert not blobs.exists(OF)
+
+
+def test_a_writer_grows_a_file_that_others_read_and_keeps_it_at_the_commit(places, database, blobs):
+    with blobs.writer(OF, size=len(DATA)) as writer:
+        writer.write(DATA[:10])
+        with open(writer.path, "rb") as reader:
+            assert reader.read() == DATA[:10]
+            writer.write(DATA[10:])
+            assert reader.read() == DATA[10:]
+        assert (writer.count, writer.digest()) == (len(DATA), OF)
+        assert blobs.all() == []
+        assert writer.commit() == content.Blob(OF, len(DATA))
+        assert writer.path == blobs.path(OF)
+    assert blobs.read(OF) == DATA
+    assert database.find_blob(OF) == len(DATA)
+    assert os.listdir(places.tmp) == []
+
+
+def test_a_writer_that_is_not_committed_leaves_nothing(places, database, blobs):
+    with blobs.writer() as writer:
+        writer.write(DATA)
+    assert (blobs.all(), database.blobs(), os.listdir(places.tmp)) == ([], {}, [])
 
 
 def test_a_blob_damaged_on_disk_is_corrupt(places, blobs):
@@ -102,6 +145,6 @@ def test_a_blob_too_large_for_a_document_is_refused(blobs):
 
 @pytest.mark.parametrize("bad", ["", "../../etc/passwd", "sha256:zz"])
 def test_what_is_no_digest_is_refused(blobs, bad):
-    for call in (blobs.read, blobs.delete):
+    for call in (blobs.read, blobs.exists, blobs.path):
         with pytest.raises(errors.InvalidInput):
             call(bad)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import json
 import sqlite3
 import threading
 
 import pytest
 
 from pouch.spec import errors
-from pouch.store import db
+from pouch.store import db, image_records
 
 SUBNET = ipaddress.ip_network("10.88.0.0/29")
 
@@ -178,15 +180,161 @@ def test_an_image_noted_twice_gathers_names_and_keeps_its_layers(database):
     assert row.layers == (chain("a"),)
 
 
-def test_a_used_layer_cannot_be_deleted_and_an_unused_one_can(database):
+def test_what_no_image_stands_on_and_nobody_holds_is_forgotten(database):
     image(database, "1", [chain("a"), chain("b")])
     image(database, "2", [chain("a")])
-    assert database.delete_layer(chain("b")) is False
+    assert database.take_unused(()) == image_records.Unused((), ())
     database.delete_image(chain("1"))
-    assert database.unused_layers() == [chain("b")]
-    assert database.delete_layer(chain("b")) is True
+    assert database.take_unused({chain("b")}) == image_records.Unused((), ())
+    assert database.take_unused(()) == image_records.Unused((chain("b"),), ())
     assert database.find_layer(chain("b")) is None
     assert database.find_layer(chain("a")) == db.LayerRow(chain("a"), chain("a"), "", 10)
+
+
+def whole(database, letter, blobs, manifest="m", **options):
+    """An image on one layer for each of these blobs, which are noted with its documents."""
+    diffs = [chain(blob) for blob in blobs]
+    for blob in blobs:
+        database.insert_layer(db.LayerRow(chain(blob), chain(blob), "", 10))
+    for one in (*diffs, chain(letter), chain(manifest)):
+        database.insert_blob(one, 5)
+    database.insert_image(
+        chain(letter),
+        manifest_digest=chain(manifest),
+        created="2024-01-01T00:00:00Z",
+        size=10,
+        layers=diffs,
+        references=(),
+        blobs=[db.BlobRow(one, one, "tar", 5) for one in diffs],
+        **options,
+    )
+
+
+def test_blobs_go_with_the_last_image_that_stands_on_them(database):
+    whole(database, "1", "abb", manifest="c")
+    whole(database, "2", "a", manifest="d")
+    database.note_source(chain("b"), "docker.io/library/web")
+    assert [one.digest for one in database.image_blobs(chain("1"))] == [chain("a"), chain("b"), chain("b")]
+    assert database.blobs_of_diff(chain("b")) == [db.BlobRow(chain("b"), chain("b"), "tar", 5)]
+    assert database.take_unused(()) == image_records.Unused((), ())
+    database.delete_image(chain("1"))
+    assert database.take_unused({chain("c")}).blobs == (chain("1"), chain("b"))
+    assert database.sources(chain("b")) == []
+    assert database.take_unused(()).blobs == (chain("c"),)
+    assert sorted(database.blobs()) == [chain("2"), chain("a"), chain("d")]
+
+
+def test_a_manifest_stays_until_it_is_to_be_replaced(database):
+    image(database, "1", [chain("a")])
+    assert database.image_blobs(chain("1")) == []
+    whole(database, "1", "a", manifest="c")
+    assert database.images()[0].manifest_digest == chain("c")
+    whole(database, "1", "a", manifest="d")
+    assert database.images()[0].manifest_digest == chain("c")
+    whole(database, "1", "a", manifest="d", replace=True)
+    assert database.images()[0].manifest_digest == chain("d")
+    assert database.take_unused(()).blobs == (chain("c"),)
+
+
+def test_an_image_without_its_blobs_is_refused_whole(database):
+    database.insert_layer(db.LayerRow(chain("a"), chain("a"), "", 10))
+    with pytest.raises(errors.Conflict):
+        database.insert_image(
+            chain("1"),
+            manifest_digest=chain("2"),
+            created="",
+            size=0,
+            layers=[chain("a")],
+            references=[],
+            blobs=[db.BlobRow(chain("b"), chain("a"), "tar", 5)],
+        )
+    assert database.images() == []
+
+
+def test_an_image_stays_while_a_container_uses_it_whoever_asks(database):
+    image(database, "1", [chain("a")], ["x:1"])
+    database.insert_container("c", "c", 1, b"{}", image_id=chain("1"))
+    assert database.delete_image(chain("1")) is False
+    assert database.remove_image(chain("1"), ["x:1"], delete=True) is False
+    assert database.images()[0].doomed
+    assert database.delete_container("c") == (chain("1"),)
+    assert database.images() == []
+
+
+@pytest.mark.parametrize("saved", ["tag", "add", "container"])
+def test_a_doomed_image_stays_where_it_is_wanted_again(database, saved):
+    image(database, "1", [chain("a")], ["x:1"])
+    database.insert_container("c", "c", 1, b"{}", image_id=chain("1"))
+    database.remove_image(chain("1"), ["x:1"], delete=True)
+    if saved == "tag":
+        database.set_tag("x:2", chain("1"))
+    elif saved == "add":
+        image(database, "1", [chain("a")])
+    else:
+        database.insert_container("d", "d", 1, b"{}", image_id=chain("1"))
+    assert database.delete_container("c") == ()
+    assert [row.id for row in database.images()] == [chain("1")]
+
+
+def test_a_container_of_an_image_that_is_gone_is_refused(database):
+    with pytest.raises(errors.NotFound, match="No such image"):
+        database.insert_container("c", "c", 1, b"{}", image_id=chain("1"))
+    assert database.containers() == []
+
+
+def test_a_name_that_went_to_another_image_meanwhile_is_not_removed(database):
+    image(database, "1", [chain("a")], ["x:1"])
+    image(database, "2", [chain("a")], ["x:1"])
+    assert database.remove_image(chain("1"), ["x:1"], delete=True) is True
+    assert [row.references for row in database.images()] == [("x:1",)]
+
+
+def test_marks_say_what_another_boot_did_not_flush(tmp_path):
+    def opened(boot):
+        return contextlib.closing(db.Database(str(tmp_path / "pouch.db"), boot=boot))
+
+    with opened("one") as database:
+        database.insert_blob(chain("a"), 1)
+        database.insert_layer(db.LayerRow(chain("b"), chain("b"), "", 1))
+        assert database.begin_flush() is True
+        database.insert_blob(chain("c"), 1)  # while the flush is under way: it may have come too late for it
+        database.end_flush()
+        assert database.begin_flush() is True
+        database.insert_blob(chain("d"), 1)
+        assert database.doubtful() == image_records.Unused((), ())
+    with opened("two") as database:
+        assert database.doubtful() == image_records.Unused((), (chain("c"), chain("d")))
+        assert database.begin_flush() is False  # nothing of this boot
+        database.confirm_blob(chain("c"))
+        database.insert_blob(chain("d"), 1)
+        assert database.doubtful() == image_records.Unused((), ())
+
+
+def test_what_was_written_anew_during_a_flush_is_not_taken_for_flushed(database):
+    database.insert_blob(chain("a"), 1)
+    database.begin_flush()
+    database.take_unused(())
+    database.insert_blob(chain("a"), 1)
+    database.end_flush()
+    assert database.begin_flush() is True
+
+
+def test_a_file_of_the_first_version_comes_along(tmp_path):
+    """Containers find their image; blobs are noted when the store is tidied."""
+    path = tmp_path / "pouch.db"
+    raw = sqlite3.connect(path)
+    raw.executescript(next(iter(db._steps())))
+    raw.execute("INSERT INTO images VALUES (?, '', '', 1)", (chain("1"),))
+    record = json.dumps({"image_id": chain("1")}).encode()
+    raw.execute("INSERT INTO containers VALUES ('c', 'c', 1, ?), ('d', 'd', 1, ?)", (record, b"\xff"))
+    raw.execute(f"PRAGMA application_id = {db.APPLICATION_ID}")
+    raw.execute("PRAGMA user_version = 1")
+    raw.commit()
+    raw.close()
+    with contextlib.closing(db.Database(str(path))) as database:
+        assert database.delete_image(chain("1")) is False
+        database.delete_container("c")
+        assert database.delete_image(chain("1")) is True
 
 
 def test_an_image_on_an_unknown_layer_is_refused_whole(database):
@@ -255,7 +403,7 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path):
     raw = sqlite3.connect(path)
     raw.execute("PRAGMA user_version = 99")
     raw.close()
-    with pytest.raises(errors.Unsupported, match="version 99 is newer than this pouchd, which knows 1"):
+    with pytest.raises(errors.Unsupported, match="version 99 is newer than this pouchd, which knows 2"):
         db.Database(str(path))
 
 
