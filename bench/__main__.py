@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
         small = images.busybox(workspace)
         rich = images.debian(workspace, _say)
         bench = Bench(workspace, _say, small, rich, images.enabled(workspace, rich), results.notes)
-        with contextlib.ExitStack() as opened:
+        with bench.held, contextlib.ExitStack() as opened:
             ready = [peer for peer in chosen_peers if _open(peer, bench, results, opened)]
             for case in chosen_cases:
                 _measure(case, bench, ready, results)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from bench import images
+from bench import images, registry
 from bench.markers import Markers
 from bench.workspace import Workspace
 
@@ -25,7 +25,10 @@ class Bench:
     enabled: images.Image
     notes: list[str] = field(default_factory=list)
     """What a reader of the table has to know, found while measuring; each once."""
+    held: ExitStack = field(default_factory=ExitStack)
+    """What ends with the run."""
     _count: int = 0
+    _registry: registry.Registry | None = None
 
     def name(self, what: str) -> str:
         """A container name that no other container of the run has."""
@@ -38,6 +41,12 @@ class Bench:
         directory = os.path.join(self.workspace.directory("markers"), self.name("boot"))
         with Markers(directory, MARKERS) as made:
             yield made
+
+    def registry(self) -> registry.Registry:
+        """The registry with the images to pull, started when a case first wants it."""
+        if self._registry is None:
+            self._registry = self.held.enter_context(registry.opened(self.workspace, self.rich, self.say))
+        return self._registry
 
     def note(self, text: str) -> None:
         """Remember it once."""

@@ -112,6 +112,25 @@ class Peer:
         """All containers, running or not."""
         raise self._not_offered("ps -a")
 
+    def pull(self, reference: str) -> Action:
+        """Have an image of the bench's registry ready to be run."""
+        raise self._not_offered("pull")
+
+    def drop(self, reference: str) -> None:
+        """Remove a pulled image with all it left, outside the measured time."""
+
+    def load(self, archive: str) -> None:
+        """Read a docker-archive, outside the measured time."""
+        raise self._not_offered("images")
+
+    def list_images(self) -> Sequence[str]:
+        """All images."""
+        raise self._not_offered("images")
+
+    def remove_image(self, name: str) -> Sequence[str]:
+        """Remove a loaded image."""
+        raise self._not_offered("rmi")
+
     def show_version(self) -> Sequence[str]:
         """The cheapest command that a user gives."""
         raise self._not_offered("version")

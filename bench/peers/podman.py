@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterator, Sequence
 
 from bench.bench import Bench
-from bench.failure import BenchError
+from bench.failure import BenchError, NotOffered
 from bench.firewall import Firewall
 from bench.images import APP_DIRECTORY, ENABLED_NAME, SMALL_NAME
+from bench.many import THOUSAND
 from bench.markers import Markers
 from bench.measure import Action
 from bench.peers import Boot, Memory, Peer, private_bytes
@@ -91,6 +92,23 @@ class Podman(Peer):
 
     def list_all(self) -> Sequence[str]:
         return self._podman("ps", "--all")
+
+    def pull(self, reference: str) -> Action:
+        return self.commands.action(self._podman("pull", "--quiet", "--tls-verify=false", reference))
+
+    def drop(self, reference: str) -> None:
+        self.commands.run(self._podman("rmi", reference))
+
+    def load(self, archive: str) -> None:
+        if os.path.basename(archive) == THOUSAND:
+            raise NotOffered("loading a thousand images takes podman minutes")
+        self.commands.run(self._podman("load", "--quiet", "--input", archive))
+
+    def list_images(self) -> Sequence[str]:
+        return self._podman("images")
+
+    def remove_image(self, name: str) -> Sequence[str]:
+        return self._podman("rmi", name)
 
     def show_version(self) -> Sequence[str]:
         return self._podman("--version")

@@ -84,6 +84,21 @@ class Pouch(Peer):
     def list_all(self) -> Sequence[str]:
         return self._pouch("ps", "--all")
 
+    def pull(self, reference: str) -> Action:
+        return self.commands.action(self._pouch("pull", "--quiet", reference))
+
+    def drop(self, reference: str) -> None:
+        self.commands.run(self._pouch("rmi", reference))
+
+    def load(self, archive: str) -> None:
+        self.commands.run(self._pouch("load", "--quiet", "--input", archive), timeout=600)
+
+    def list_images(self) -> Sequence[str]:
+        return self._pouch("images")
+
+    def remove_image(self, name: str) -> Sequence[str]:
+        return self._pouch("rmi", name)
+
     def show_version(self) -> Sequence[str]:
         return self._pouch("version")
 
