@@ -171,13 +171,14 @@ def bind(source: str, target: str, *, recursive: bool = False, read_only: bool =
     _clone(source, target, attributes, recursive=recursive)
 
 
-def idmapped_clone(source: str, target: str, userns_fd: int, *, recursive: bool = False) -> None:
+def idmapped_clone(source: str, target: str, userns_fd: int, *, recursive: bool = False, nodev: bool = False) -> None:
     """Show `source` at `target` with its ids seen through a user namespace's maps (mount_setattr(2), MOUNT_ATTR_IDMAP).
 
     An id on disk that is `inside` in an extent appears as `outside`, and back. Raises KernelError: EINVAL where the file system
     cannot, or is itself idmapped already (EPERM), ENOSYS before Linux 5.12.
     """
-    attributes = libc.MountAttr(libc.MOUNT_ATTR_IDMAP, 0, libc.MS_PRIVATE, userns_fd)
+    wanted = libc.MOUNT_ATTR_IDMAP | (libc.MOUNT_ATTR_NODEV if nodev else 0)
+    attributes = libc.MountAttr(wanted, 0, libc.MS_PRIVATE, userns_fd)
     _clone(source, target, attributes, recursive=recursive)
 
 

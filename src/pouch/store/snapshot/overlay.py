@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from pouch.kernel import mount
 from pouch.spec import errors
 from pouch.store import erase, paths, snapshot
-from pouch.store.snapshot import changes, lowerview, skeleton
+from pouch.store.snapshot import changes, grounds, lowerview, skeleton
 
 _OPTIONS = ("index=off", "metacopy=off", "redirect_dir=off")
 """Upper holds whole files under their own names, whatever the kernel's defaults are: `changes` and `commit` read it."""
+MOST_LAYERS = mount.MOST_LAYERS - 2
+"""Of an image: the seed or upper, and the skeleton, are two more."""
 
 
 class Overlay:
@@ -33,33 +35,21 @@ class Overlay:
 
     def prepare(self, id: str) -> None:
         """Make rw/ and seed/. Upper itself comes with the first mount, with the attributes of the image's root directory."""
-        for path, mode in (
-            (self._paths.containers(id), 0o711),
-            (self._paths.rw(id), 0o700),
-            (self._paths.work(id), 0o700),
-            (self._paths.seed(id), 0o755),
-        ):
-            try:
-                os.mkdir(path)
-                os.chmod(path, mode)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise _unavailable(path, error) from error
+        grounds.prepare(self._paths, id, self._paths.work(id))
 
     def mount(
         self, id: str, layers: Sequence[str], target: str, *, userns_fd: int | None = None, seed: bool = False
     ) -> None:
         """See Snapshotter.mount. In a user namespace device nodes of the image are dead (nodev): nobody can make new ones there either."""
         own = self._paths.containers(id)
-        top_first = [self._layer(chain) for chain in reversed(layers)]
+        below = self._layers(id, layers)
         if mount.is_mount_point(target):
             raise errors.Conflict(f"container {id}: {target} is mounted already")
-        self._make_upper(id, top_first)
+        self._make_upper(id, below)
         if seed:
-            _adopt(os.fsencode(self._paths.seed(id)), lowerview.root(top_first), "")
-        _make_directory(target)
-        lower = [*([self._paths.seed(id)] if seed else []), *top_first, self._paths.skeleton]
+            _adopt(os.fsencode(self._paths.seed(id)), lowerview.root(below[:-1]), "")
+        grounds.make(target)
+        lower = [*([self._paths.seed(id)] if seed else []), *below]
         upper, work = self._paths.upper(id), self._paths.work(id)
         if userns_fd is None:
             mount.overlay(lower, upper, work, target, options=_OPTIONS)
@@ -83,14 +73,13 @@ class Overlay:
         own = [upper] if os.path.isdir(upper) else []
         if mount.is_mount_point(target):
             raise errors.Conflict(f"container {id}: {target} is mounted already")
-        _make_directory(target)
-        lower = [*own, *(self._layer(chain) for chain in reversed(layers)), self._paths.skeleton]
-        mount.overlay(lower, "", "", target)
+        grounds.make(target)
+        mount.overlay([*own, *self._layers(id, layers)], "", "", target)
 
     def unview(self, id: str) -> None:
         """See Snapshotter.unview."""
         mount.unmount(self._paths.view(id))
-        _forget_directory(self._paths.view(id))
+        grounds.forget(self._paths.view(id))
 
     def unmount(self, id: str) -> None:
         """Take off the overlay at `paths.rootfs(id)` and what a killed daemon may have left of a mount."""
@@ -98,8 +87,8 @@ class Overlay:
             mount.unmount(point)
         lower = self._paths.lower(id)
         for name in ("l", "c"):
-            _forget_directory(f"{lower}/{name}")
-        _forget_directory(lower)
+            grounds.forget(f"{lower}/{name}")
+        grounds.forget(lower)
 
     def remove(self, id: str) -> None:
         """See Snapshotter.remove."""
@@ -109,8 +98,7 @@ class Overlay:
 
     def changes(self, id: str, layers: Sequence[str]) -> list[snapshot.Change]:
         """See Snapshotter.changes."""
-        below = [*(self._layer(chain) for chain in reversed(layers)), self._paths.skeleton]
-        return changes.compare(self._paths.upper(id), below)
+        return changes.compare(self._paths.upper(id), self._layers(id, layers))
 
     def tree(self, id: str) -> str:
         """See Snapshotter.tree. Upper: metacopy and redirects are off, so each changed file is there whole and under its own name."""
@@ -120,37 +108,38 @@ class Overlay:
         """See Snapshotter.seed."""
         return self._paths.seed(id)
 
-    def _layer(self, chain_id: str) -> str:
-        path = self._paths.layer(chain_id)
-        if not os.path.isdir(path):
-            raise errors.NotFound(
-                f"No such layer: {chain_id}", hint="the image is damaged: remove it and load it again"
+    def _layers(self, id: str, layers: Sequence[str]) -> list[str]:
+        """Directories of the layers and the skeleton, top first. Raises Unsupported for more than an overlay takes."""
+        if len(layers) > MOST_LAYERS:
+            raise errors.Unsupported(
+                f"container {id}: its image has {len(layers)} layers, expected at most {MOST_LAYERS}, the limit of the kernel's overlay",
+                hint="make one layer of them (export and import), or set snapshotter to native in pouchd.toml",
             )
-        return path
+        return [*grounds.layers(self._paths, layers), self._paths.skeleton]
 
-    def _make_upper(self, id: str, top_first: Sequence[str]) -> None:
+    def _make_upper(self, id: str, below: Sequence[str]) -> None:
         """Upper as the image's root directory is; made under another name first, so that it is never there half."""
         upper = self._paths.upper(id)
         if os.path.isdir(upper):
             return
         fresh = f"{self._paths.rw(id)}/fresh"
         try:
-            _make_directory(fresh)
+            grounds.make(fresh)
             os.chmod(fresh, 0o755)
-            if top_first:
-                lowerview.copy_attributes(os.fsencode(top_first[0]), os.fsencode(fresh))
+            if len(below) > 1:
+                lowerview.copy_attributes(os.fsencode(below[0]), os.fsencode(fresh))
             os.rename(fresh, upper)
         except OSError as error:
-            raise _unavailable(upper, error) from error
+            raise grounds.unavailable(upper, error) from error
 
     def _clone(self, id: str, source: str, name: str, userns_fd: int, stack: contextlib.ExitStack) -> str:
         """An idmapped clone of a directory, which goes with the stack."""
         home = self._paths.lower(id)
         target = f"{home}/{name}"
-        _make_directory(home)
-        stack.callback(_forget_directory, home)
-        _make_directory(target)
-        stack.callback(_forget_directory, target)
+        grounds.make(home)
+        stack.callback(grounds.forget, home)
+        grounds.make(target)
+        stack.callback(grounds.forget, target)
         mount.idmapped_clone(source, target, userns_fd)
         stack.callback(mount.unmount, target)
         return target
@@ -162,22 +151,6 @@ def _below(path: str, shown: dict[str, str]) -> str:
         if path.startswith(source + "/"):
             return clone + path.removeprefix(source)
     raise AssertionError(f"{path} is in no clone")
-
-
-def _make_directory(path: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise _unavailable(path, error) from error
-
-
-def _forget_directory(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.rmdir(path)
-
-
-def _unavailable(path: str, error: OSError) -> errors.Unavailable:
-    return errors.Unavailable(f"cannot create {path}: {error.strerror}")
 
 
 def _adopt(seed: bytes, merged: Sequence[bytes], above: str) -> None:
