@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pouch import __version__
-from pouch.engine.settings import CgroupManager, Settings
+from pouch.engine.settings import CgroupManager, Settings, Snapshotter
 from pouch.spec import container, errors
 
 DEFAULT_FILE = "/etc/pouch/pouchd.toml"
@@ -123,6 +123,10 @@ def _manager(value: object) -> object:
     return CgroupManager(str(_choice(*CgroupManager)(value)))
 
 
+def _snapshotter(value: object) -> object:
+    return Snapshotter(str(_choice(*Snapshotter)(value)))
+
+
 def _pairs(value: object) -> object:
     """A table; of flags, `NAME=VALUE` each."""
     if not isinstance(value, list):
@@ -164,6 +168,7 @@ KEYS: tuple[_Key, ...] = (
     _Key("conmon", "conmon", _text, "program of the container monitor"),
     _Key("cgroup-manager", "cgroup_manager", _manager, "auto, cgroupfs or systemd"),
     _Key("cgroup-parent", "cgroup_parent", _text, "cgroup or slice above all containers"),
+    _Key("snapshotter", "snapshotter", _snapshotter, "auto, overlay or native (copies, where no overlay can be)"),
     _Key("bridge", "bridge", _text, "name of the default network's bridge"),
     _Key("bridge-subnet", "bridge_subnet", _text, "the bridge's IPv4 network, as 172.30.0.0/16"),
     _Key("mtu", "mtu", _number, "MTU of the default network; 0: the uplink's"),

@@ -48,12 +48,31 @@ class TestStorage:
         mount.unmount(str(place / "merged"))
 
     @kernel.needs(kernel.overlay_mounts)
-    def test_a_root_on_an_overlay_is_an_error_with_advice(self, upper):
-        found = storage.look_at_overlay(host.Place(root=upper))
-        assert found.level is host.Level.ERROR
+    @pytest.mark.parametrize(("snapshotter", "level"), [("auto", host.Level.WARNING), ("overlay", host.Level.ERROR)])
+    def test_a_root_on_an_overlay_is_a_finding_with_advice(self, upper, snapshotter, level):
+        found = storage.look_at_overlay(host.Place(root=upper, snapshotter=snapshotter))
+        assert found.level is level
         assert "(overlay)" in found.found
+        assert ("native snapshotter" in found.found) is (snapshotter == "auto")
         assert "ext4" in found.advice
         assert storage.look_at_idmap(host.Place(root=upper)).level is host.Level.WARNING
+        assert os.listdir(upper) == []
+
+    @kernel.needs(kernel.idmapped_mounts)
+    def test_the_native_snapshotter_is_told_and_needs_no_overlay(self, place):
+        asked = host.Place(root=str(place), snapshotter="native")
+        assert "native snapshotter copies" in storage.look_at_overlay(asked).found
+        assert storage.look_at_idmap(asked).ok
+        assert "idmapped copies work" in storage.look_at_idmap(asked).found
+
+    def test_a_root_that_nothing_can_be_written_to_is_an_error(self, place):
+        mount.bind(str(place), str(place), read_only=True)
+        assert storage.look_at_overlay(host.Place(root=str(place))).level is host.Level.ERROR
+        mount.unmount(str(place))
+
+    @kernel.needs(kernel.overlay_mounts)
+    def test_the_probe_of_an_overlay_leaves_nothing_on_it(self, upper):
+        storage.look_at_overlay(host.Place(root=upper))
         assert os.listdir(upper) == []
 
     def test_a_read_only_root_is_a_finding_too(self, place):

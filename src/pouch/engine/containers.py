@@ -299,7 +299,7 @@ class Containers:
         return [self._view(one) for one in self._shelf]
 
     def _view(self, one: shelf.Container) -> views.ContainerView:
-        return present.view(one.record, self._equipment.paths, tuple(one.exec_ids))
+        return present.view(one.record, self._equipment.paths, tuple(one.exec_ids), self._equipment.snapshots.driver)
 
     async def top(self, ref: str, ps_args: str) -> views.TopView:
         """See the facade."""

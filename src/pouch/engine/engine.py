@@ -39,7 +39,7 @@ from pouch.runtime import memory, monitor, oci
 from pouch.spec import errors
 from pouch.store import content, db
 from pouch.store import paths as store_paths
-from pouch.store.snapshot import overlay
+from pouch.store.snapshot import native, overlay
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
     database = db.Database(paths.db)
     try:
         launch = rich_tools.find()
-        user_namespaces = _examine(settings, launch.launch)
+        user_namespaces, overlays = _examine(settings, launch.launch)
         systemd = groups.by_systemd(settings.cgroup_manager, settings.cgroup_parent)
         runtimes = _runtimes(settings, paths, systemd=systemd)
         images = image_room.Images(paths, database, content.Content(paths, database))
@@ -120,7 +120,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             events=buses.Events(clock),
             paths=paths,
             database=database,
-            snapshots=overlay.Overlay(paths),
+            snapshots=overlay.Overlay(paths) if overlays else native.Native(paths),
             images=images,
             runtimes=runtimes,
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
@@ -135,8 +135,11 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         raise
 
 
-def _examine(settings: engine_settings.Settings, launch: str) -> bool:
-    """`doctor` at the start: mend what is harmless to mend, log the rest. Whether containers can have user namespaces."""
+def _examine(settings: engine_settings.Settings, launch: str) -> tuple[bool, bool]:
+    """`doctor` at the start: mend what is harmless to mend, log the rest.
+
+    Whether containers can have user namespaces; whether they stand on overlays.
+    """
     found = {finding.name: finding for finding in system.examine(settings, launch, fix=True)}
     levels = {"error": logging.ERROR, "warning": logging.WARNING}
     for finding in found.values():
@@ -144,7 +147,10 @@ def _examine(settings: engine_settings.Settings, launch: str) -> bool:
         log.log(
             levels.get(str(finding.level), logging.DEBUG), "host check %s: %s%s", finding.name, finding.found, advice
         )
-    return all(name in found and found[name].ok for name in ("userns", "idmap"))
+    user_namespaces = all(name in found and found[name].ok for name in ("userns", "idmap"))
+    asked = engine_settings.Snapshotter
+    works = "overlay" in found and found["overlay"].ok
+    return user_namespaces, settings.snapshotter is asked.OVERLAY or (settings.snapshotter is asked.AUTO and works)
 
 
 def _bridge(settings: engine_settings.Settings, database: db.Database) -> bridge.Bridge:

@@ -22,9 +22,8 @@ from pouch.kernel import namespace
 from pouch.network import bridge as bridges
 from pouch.rich import plan as rich_plan
 from pouch.runtime import memory, monitor, oci
-from pouch.store import db
+from pouch.store import db, snapshot
 from pouch.store import paths as store_paths
-from pouch.store.snapshot import overlay
 
 _RANGES_KEPT = 256
 
@@ -92,7 +91,7 @@ class Equipment:
     events: buses.Events
     paths: store_paths.Paths
     database: db.Database
-    snapshots: overlay.Overlay
+    snapshots: snapshot.Snapshotter
     images: image_room.Images
     runtimes: dict[str, oci.Runtime]
     monitors: dict[str, monitor.Monitor]

@@ -70,7 +70,8 @@ class Lifecycle:
         try:
             base = await self._reserve_range(record)
             record, addressing = await self._reserve_address(record)
-            prepared = await equipment.pools.fs(prepare.prepare, equipment, record, base, addressing)
+            pool = equipment.pools.long if equipment.snapshots.copies else equipment.pools.fs
+            prepared = await pool(prepare.prepare, equipment, record, base, addressing)
             if prepared.plan is not None:
                 notify = self._listen(one, base or 0)
             created = await self._create(record, prepared)

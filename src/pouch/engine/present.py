@@ -8,10 +8,11 @@ from pouch.spec import container
 from pouch.store import paths as store_paths
 
 
-def view(record: records.Record, paths: store_paths.Paths, exec_ids: tuple[str, ...]) -> views.ContainerView:
-    """One container."""
+def view(
+    record: records.Record, paths: store_paths.Paths, exec_ids: tuple[str, ...], driver: str
+) -> views.ContainerView:
+    """One container. driver: see `Snapshotter.driver`."""
     running = record.state.status in (container.Status.RUNNING, container.Status.PAUSED)
-    lower = ":".join(paths.layer(chain_id) for chain_id in reversed(record.layers))
     return views.ContainerView(
         id=record.id,
         name=record.name,
@@ -36,11 +37,17 @@ def view(record: records.Record, paths: store_paths.Paths, exec_ids: tuple[str, 
         exec_ids=exec_ids,
         gateway=record.gateway if running else "",
         prefix_length=record.prefix_length if running else 0,
-        graph={
-            "LowerDir": lower,
-            "UpperDir": paths.upper(record.id),
-            "WorkDir": paths.work(record.id),
-            "MergedDir": paths.rootfs(record.id),
-        },
+        driver=driver,
+        graph=_overlay(record, paths) if driver == "overlay2" else {"MergedDir": paths.rootfs(record.id)},
         user_namespace_base=record.run.user_namespace_base if record.run else None,
     )
+
+
+def _overlay(record: records.Record, paths: store_paths.Paths) -> dict[str, str]:
+    """What Docker tells of an overlay's directories."""
+    return {
+        "LowerDir": ":".join(paths.layer(chain_id) for chain_id in reversed(record.layers)),
+        "UpperDir": paths.upper(record.id),
+        "WorkDir": paths.work(record.id),
+        "MergedDir": paths.rootfs(record.id),
+    }

@@ -16,6 +16,14 @@ class CgroupManager(enum.StrEnum):
     SYSTEMD = "systemd"
 
 
+class Snapshotter(enum.StrEnum):
+    """What a container's files stand on. AUTO: overlay where the root's file system can hold it, else copies of the layers."""
+
+    AUTO = "auto"
+    OVERLAY = "overlay"
+    NATIVE = "native"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The engine's settings. Paths are absolute; sizes in bytes, times in seconds."""
@@ -30,6 +38,7 @@ class Settings:
     cgroup_manager: CgroupManager = CgroupManager.AUTO
     cgroup_parent: str = ""
     """Empty: `/pouch`, with systemd `system.slice`."""
+    snapshotter: Snapshotter = Snapshotter.AUTO
     bridge: str = "pouch0"
     bridge_subnet: str = ""
     """CIDR; empty: the first of the known private ones that this host does not use."""

@@ -63,7 +63,7 @@ class System:
             - statuses.count(container.Status.RUNNING)
             - statuses.count(container.Status.PAUSED),
             "Images": len(images),
-            "Driver": "overlay2",
+            "Driver": equipment.snapshots.driver,
             "DriverStatus": [["Backing Filesystem", "unknown"]],
             "Plugins": {
                 "Volume": [],
@@ -134,6 +134,7 @@ def examine(settings: engine_settings.Settings, launch: str, *, fix: bool) -> Se
             conmon=settings.conmon,
             launch=launch,
             seccomp_profile=settings.seccomp_profile,
+            snapshotter=settings.snapshotter,
         )
 
     found = look()

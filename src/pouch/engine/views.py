@@ -43,6 +43,8 @@ class ContainerView:
     exec_ids: tuple[str, ...] = ()
     gateway: str = ""
     prefix_length: int = 0
+    driver: str = "overlay2"
+    """Which snapshotter keeps its files."""
     graph: dict[str, str] = field(default_factory=dict)
     """Overlay directories: LowerDir, UpperDir, WorkDir, MergedDir."""
     user_namespace_base: int | None = None

@@ -35,6 +35,7 @@ class Paths:
         ├── layers/skeleton/        empty mount points, below every container's layers
         ├── containers/<id>/        0711: hosts, hostname, resolv.conf
         │   ├── rw/{upper,work}     0700: the container's own files, with the container's own ids
+        │   ├── rw/tree             instead of these: its copy of all files, where no overlay can be
         │   ├── seed/               a lower layer just below upper: our files, no part of the container's changes
         │   └── log/                0700: what the container wrote
         └── tmp/                    0700: unfinished things, emptied when the daemon starts
@@ -101,6 +102,10 @@ class Paths:
     def upper(self, container_id: str) -> str:
         """What the container changed: overlay's upper directory. Exists from the first mount on."""
         return f"{self.rw(container_id)}/upper"
+
+    def tree(self, container_id: str) -> str:
+        """The container's own copy of all its files, where no overlay is used (see snapshot.native)."""
+        return f"{self.rw(container_id)}/tree"
 
     def work(self, container_id: str) -> str:
         """Overlay's work directory."""

@@ -41,6 +41,7 @@ def examine(
     launch: str = DEFAULT.launch,
     dumb_init: str = DEFAULT.dumb_init,
     seccomp_profile: str = DEFAULT.seccomp_profile,
+    snapshotter: str = DEFAULT.snapshotter,
 ) -> list[Finding]:
     """All findings, in a fixed order; a path that is "" is not looked at. Never raises: a probe that fails becomes a finding."""
     place = Place(
@@ -52,6 +53,7 @@ def examine(
         launch=launch,
         dumb_init=dumb_init,
         seccomp_profile=seccomp_profile,
+        snapshotter=snapshotter,
     )
     return [look(probe, place) for probe in PROBES]
 

@@ -47,6 +47,8 @@ class Place:
     launch: str = ""
     """Path of our launcher; "" where the caller does not know it: then it is not looked at. The same for dumb_init."""
     dumb_init: str = ""
+    snapshotter: str = "auto"
+    """What containers' files shall stand on: overlay, native (copies), or auto."""
     seccomp_profile: str = "/usr/share/containers/seccomp.json"
 
 

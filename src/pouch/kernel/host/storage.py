@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _EXTENTS = ((0, 1 << 20, 65536), (65536, 0, 1))
 """As for a container: its ids, and the host's root, without which an overlay on such mounts is read-only."""
+_AUTO, _NATIVE = "auto", "native"
 _GIB = 1 << 30
 _LITTLE_SPACE, _NO_SPACE = _GIB, _GIB // 10
 _FEW_FILES = 10_000
@@ -94,26 +95,56 @@ def _mapped_overlay(directory: str) -> None:
     _change(f"{directory}/merged")
 
 
+def _mapped_copy(directory: str) -> None:
+    _layers(directory)
+    userns = namespace.open_userns(_EXTENTS)
+    try:
+        mount.idmapped_clone(f"{directory}/lower", f"{directory}/mapped", userns)
+    finally:
+        os.close(userns)
+    _change(f"{directory}/mapped")
+
+
 def look_at_overlay(place: Place) -> Finding:
     """An overlay on the root's file system, read and written."""
     where = f"{existing(place.root)} ({file_system(existing(place.root))})"
+    if place.snapshotter == _NATIVE:
+        return Finding(
+            "overlay", Level.NOTE, f"no overlay is used on {where}: the native snapshotter copies the layers"
+        )
     try:
         try_in_directory(place, _overlay)
     except (errors.KernelError, OSError) as error:
+        found = f"overlay does not work on {where}: {_short(error)}"
         advice = "put pouchd's root directory on ext4, xfs or btrfs (root in pouchd.toml)"
-        return Finding("overlay", Level.ERROR, f"overlay does not work on {where}: {_short(error)}", advice)
+        if place.snapshotter == _AUTO and _works(place, _layers):
+            found += "; the native snapshotter gives each container a copy of its layers, which takes time and space"
+            return Finding("overlay", Level.WARNING, found, advice)
+        return Finding("overlay", Level.ERROR, found, advice)
     return Finding("overlay", Level.OK, f"overlay works on {where}")
 
 
 def look_at_idmap(place: Place) -> Finding:
-    """Shared layers seen with a container's ids, and an overlay on them."""
+    """Shared layers seen with a container's ids, and an overlay on them; a copy of them where containers have one."""
     where = f"{existing(place.root)} ({file_system(existing(place.root))})"
+    native = place.snapshotter == _NATIVE
     try:
-        try_in_directory(place, _mapped_overlay)
+        try_in_directory(place, _mapped_copy if native else _mapped_overlay)
     except (errors.PouchError, OSError) as error:
-        found = f"idmapped mounts do not work on {where}: {_short(error)}; rich containers share the host's user ids"
-        return Finding("idmap", Level.WARNING, found, "Linux 5.19 or later, and ext4, xfs or btrfs, can do it")
-    return Finding("idmap", Level.OK, f"idmapped layers and an overlay on them work on {where}")
+        native = place.snapshotter == _AUTO and not _works(place, _overlay) and _works(place, _mapped_copy)
+        if not native:
+            found = f"idmapped mounts do not work on {where}: {_short(error)}; rich containers share the host's user ids"
+            return Finding("idmap", Level.WARNING, found, "Linux 5.19 or later, and ext4, xfs or btrfs, can do it")
+    what = "copies" if native else "layers and an overlay on them"
+    return Finding("idmap", Level.OK, f"idmapped {what} work on {where}")
+
+
+def _works(place: Place, action: Callable[[str], None]) -> bool:
+    try:
+        try_in_directory(place, action)
+    except (errors.PouchError, OSError):
+        return False
+    return True
 
 
 def look_at_quota(place: Place) -> Finding:

@@ -22,6 +22,11 @@ Change = tuple[int, str]
 class Snapshotter(Protocol):
     """One way to make such views. Every implementation passes tests/suites/snapshotter.py."""
 
+    driver: str
+    """Its name for Docker's clients."""
+    copies: bool
+    """Whether a first mount or view copies all files, which takes seconds."""
+
     def prepare(self, id: str) -> None:
         """Make a container's directories; idempotent."""
 

@@ -27,6 +27,15 @@ def prepare(places: paths.Paths, id: str, *more: str) -> None:
             raise unavailable(path, error) from error
 
 
+def refuse_others(id: str, path: str, other: str) -> None:
+    """Raise Conflict where a container's changes are in the form of the other snapshotter: they would be seen as lost."""
+    if os.path.isdir(path):
+        raise errors.Conflict(
+            f"container {id}: its files are kept by the {other} snapshotter, which is not the one in use",
+            hint=f"set snapshotter to {other} in pouchd.toml",
+        )
+
+
 def layers(places: paths.Paths, chain: Sequence[str]) -> list[str]:
     """The directories of layers, top first, without the skeleton. chain: chain-ids, bottom first. Raises NotFound."""
     return [_layer(places, chain_id) for chain_id in reversed(chain)]

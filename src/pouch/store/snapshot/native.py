@@ -30,6 +30,9 @@ _FIELDS = 3
 class Native:
     """The snapshotter that copies. Its directories are drawn in `store.paths.Paths`."""
 
+    driver = "native"
+    copies = True
+
     def __init__(self, places: paths.Paths) -> None:
         self._paths = places
         skeleton.ensure(places.skeleton)
@@ -45,7 +48,7 @@ class Native:
         self, id: str, layers: Sequence[str], target: str, *, userns_fd: int | None = None, seed: bool = False
     ) -> None:
         """See Snapshotter.mount. As with the overlay, device nodes are dead in a user namespace."""
-        stack = self._stack(layers)
+        stack = self._stack(id, layers)
         if mount.is_mount_point(target):
             raise errors.Conflict(f"container {id}: {target} is mounted already")
         self._copy(id, stack)
@@ -73,7 +76,7 @@ class Native:
         target = self._paths.view(id)
         if mount.is_mount_point(target):
             raise errors.Conflict(f"container {id}: {target} is mounted already")
-        self._copy(id, self._stack(layers))
+        self._copy(id, self._stack(id, layers))
         self._lift(id)
         grounds.make(target)
         mount.bind(self.tree(id), target, read_only=True)
@@ -97,20 +100,21 @@ class Native:
 
     def changes(self, id: str, layers: Sequence[str]) -> list[snapshot.Change]:
         """See Snapshotter.changes."""
-        stack = self._stack(layers)
+        stack = self._stack(id, layers)
         comparison = difference.Comparison(self._origins(id), self._paths.seed(id), self._laid(id).paths())
         return comparison.changes(self.tree(id), stack)
 
     def tree(self, id: str) -> str:
         """See Snapshotter.tree."""
-        return f"{self._paths.rw(id)}/tree"
+        return self._paths.tree(id)
 
     def seed(self, id: str) -> str:
         """See Snapshotter.seed."""
         return self._paths.seed(id)
 
-    def _stack(self, layers: Sequence[str]) -> list[str]:
+    def _stack(self, id: str, layers: Sequence[str]) -> list[str]:
         """All directories of a container's view, top first."""
+        grounds.refuse_others(id, self._paths.upper(id), "overlay")
         return [*grounds.layers(self._paths, layers), self._paths.skeleton]
 
     def _laid(self, id: str) -> laid.Laid:

@@ -26,6 +26,9 @@ MOST_LAYERS = mount.MOST_LAYERS - 2
 class Overlay:
     """The snapshotter on overlayfs. Its directories are drawn in `store.paths.Paths`."""
 
+    driver = "overlay2"
+    copies = False
+
     def __init__(self, places: paths.Paths) -> None:
         self._paths = places
         skeleton.ensure(places.skeleton)
@@ -110,6 +113,7 @@ class Overlay:
 
     def _layers(self, id: str, layers: Sequence[str]) -> list[str]:
         """Directories of the layers and the skeleton, top first. Raises Unsupported for more than an overlay takes."""
+        grounds.refuse_others(id, self._paths.tree(id), "native")
         if len(layers) > MOST_LAYERS:
             raise errors.Unsupported(
                 f"container {id}: its image has {len(layers)} layers, expected at most {MOST_LAYERS}, the limit of the kernel's overlay",
