@@ -373,8 +373,10 @@ class FakeArchives(_Noun):
         self._engine.finished.append("archives.load whole")
         self._engine.called.setdefault("archives.load whole", asyncio.Event()).set()
 
-    async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
-        await self._do("bootstrap", name, include, variant, mirror)
+    async def bootstrap(
+        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""
+    ) -> views.ProgressStream:
+        await self._do("bootstrap", name, include, variant, mirror, keyring)
         return self._bootstrapping()
 
     async def _bootstrapping(self) -> AsyncIterator[views.Progress]:

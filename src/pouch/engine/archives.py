@@ -49,7 +49,9 @@ class Archives:
         """See the facade."""
         raise errors.Unsupported(f"{name}: this version does not import")
 
-    async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
+    async def bootstrap(
+        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""
+    ) -> views.ProgressStream:
         """See the facade. Minutes of work for a client that has gone would be a surprise; nothing of it is kept."""
         tell = self._equipment.events.from_threads()
 
@@ -60,6 +62,7 @@ class Archives:
                 include=include,
                 variant=variant,
                 mirror=mirror,
+                keyring=keyring,
                 report=report,
                 cancel=cancel,
             )

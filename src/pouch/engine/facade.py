@@ -184,8 +184,10 @@ class ArchivesFacade(Protocol):
     ) -> views.ProgressStream:
         """A root file system's tar as an image of one layer; its id is the last step. changes: Dockerfile instructions."""
 
-    async def bootstrap(self, name: str, include: tuple[str, ...], variant: str, mirror: str) -> views.ProgressStream:
-        """Make an image from a distribution's packages."""
+    async def bootstrap(
+        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""
+    ) -> views.ProgressStream:
+        """Make an image from a distribution's packages. keyring: a file of this host, the keys that the mirror signs with."""
 
 
 class CommitsFacade(Protocol):

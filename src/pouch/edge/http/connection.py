@@ -77,7 +77,7 @@ class Connection:
             await self._send_hijack(request, answer)
             return False
         if isinstance(answer, message.Stream):
-            await self._send_stream(answer, head_only=request.method == "HEAD")
+            await self._send_stream(request, answer)
         else:
             close = self.last or self._http.they_are_waiting_for_100_continue
             await self._send_reply(answer, head_only=request.method == "HEAD", close=close)
@@ -140,6 +140,7 @@ class Connection:
             method=event.method.decode("latin-1"),
             path=path,
             query=message.parse_query(query),
+            query_text=query,
             headers=headers,
             body=self,
         )
@@ -177,14 +178,15 @@ class Connection:
         self._write(*events, h11.EndOfMessage())
         await self._writer.drain()
 
-    async def _send_stream(self, answer: message.Stream, *, head_only: bool) -> None:
+    async def _send_stream(self, request: message.Request, answer: message.Stream) -> None:
         headers = [*self._common, ("Content-Type", answer.content_type)]
-        self._write(h11.Response(status_code=200, headers=headers, reason="OK"))
-        if head_only:
+        outlet = _Outlet(self, h11.Response(status_code=200, headers=headers, reason="OK"))
+        if not answer.checked or request.method == "HEAD":
+            outlet.begin()
+        if request.method == "HEAD":
             self._write(h11.EndOfMessage())
             return
         self.streaming = True
-        outlet = _Outlet(self)
         producing = self._spawn(outlet.carry(answer.pieces))
         leaving = asyncio.create_task(peer.gone(self._writer), name="stream hang-up")
         try:
@@ -199,8 +201,13 @@ class Connection:
         self.streaming = False
         if not outlet.open:
             raise ConnectionResetError
-        if producing.exception() is not None:
-            log.error("a stream broke off", exc_info=producing.exception())
+        failure = producing.exception()
+        if isinstance(failure, Exception) and not outlet.begun:
+            doing = f"{request.method} {request.path[:_LOGGED_PATH]}"
+            await self._send_reply(http_errors.reply(failure, doing), head_only=False, close=self.last)
+            return
+        if failure is not None:
+            _log_broken(failure)
             self._writer.transport.abort()  # the client must not take the part for the whole
             raise ConnectionResetError
         self._write(h11.EndOfMessage())
@@ -244,33 +251,68 @@ class Connection:
 
 
 class _Outlet:
-    """Gathers the pieces that come without pause, so that many small ones make one write."""
+    """Gathers the pieces that come without pause, so that many small ones make one write; waits for a slow client."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, head: h11.Response) -> None:
         self.open = True
+        self.begun = False
+        self._head = head
         self._connection = connection
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
 
     async def carry(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send all; after `open` was set to False, only take them."""
-        async for piece in pieces:
-            if not piece or not self.open:
-                continue
+        """Send all; after `open` was set to False, only take them. Closes the iterator on every way out."""
+        try:
+            async for piece in pieces:
+                if not self.open:
+                    continue
+                self.begin()
+                if piece:
+                    await self._take(piece)
+            self._flush()
+            self.begin()
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+
+    def begin(self) -> None:
+        """Send the head, if it was not yet."""
+        if not self.begun and self.open:
+            self.begun = True
+            self._connection._write(self._head)
+
+    async def _take(self, piece: bytes) -> None:
+        if len(piece) >= _PIECE and not self._buffer:
+            self._connection._write(h11.Data(data=piece))
+        else:
             if not self._buffer:
                 self._loop.call_soon(self._flush)  # runs as soon as the pieces pause
             self._buffer += piece
-            if len(self._buffer) >= _PIECE:
-                self._flush()
-                await asyncio.sleep(0)
-                with contextlib.suppress(ConnectionError):  # `gone` tells
-                    await self._connection._writer.drain()
-        self._flush()
+            if len(self._buffer) < _PIECE:
+                await self._settle()
+                return
+            self._flush()
+        await asyncio.sleep(0)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait while the client does not take what was sent so far; does not pause otherwise."""
+        with contextlib.suppress(ConnectionError):  # `gone` tells
+            await self._connection._writer.drain()
 
     def _flush(self) -> None:
         data, self._buffer = bytes(self._buffer), bytearray()
         if data and self.open:
             self._connection._write(h11.Data(data=data))
+
+
+def _log_broken(failure: BaseException) -> None:
+    if isinstance(failure, errors.PouchError):
+        log.warning("a stream broke off: %s", failure)
+    else:
+        log.error("a stream broke off", exc_info=failure)
 
 
 async def _exhaust(pieces: AsyncIterator[bytes]) -> None:
@@ -299,6 +341,7 @@ _REASONS = {
     204: "No Content",
     304: "Not Modified",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",

@@ -1,16 +1,16 @@
-"""`/images`."""
+"""`/images`: those that are here."""
 
 from __future__ import annotations
 
 import fnmatch
 
-from pouch.edge.http import filters, message, streams, times
-from pouch.edge.http.message import Answer, Request, Route, Stream
+from pouch.edge.http import filters, message, registry, times
+from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
-from pouch.spec import errors
 
 _FILTERS = frozenset(("reference", "dangling", "label", "before", "since"))
+_PRUNE_FILTERS = frozenset(("dangling", "until", "label", "label!"))
 
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
@@ -18,11 +18,10 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
     noun = Images(facade)
     return (
         Route("GET", "/images/json", noun.list),
-        Route("POST", "/images/load", noun.load, changes=True),
-        Route("POST", "/images/bootstrap", noun.bootstrap, changes=True),
-        Route("POST", "/images/create", noun.pull),
+        Route("POST", "/images/prune", noun.prune, changes=True),
         Route("GET", "/images/{name}/json", noun.inspect),
         Route("GET", "/images/{name}/history", noun.history),
+        Route("POST", "/images/{name}/tag", noun.tag, changes=True),
         Route("DELETE", "/images/{name}", noun.remove, changes=True),
     )
 
@@ -32,7 +31,6 @@ class Images:
 
     def __init__(self, facade: engine.Facade) -> None:
         self._images = facade.images
-        self._archives = facade.archives
 
     async def list(self, request: Request) -> Answer:
         """`docker images`."""
@@ -44,7 +42,8 @@ class Images:
         for ref in wanted.get("since", ()):
             created = times.seconds((await self._images.get(ref)).created)
             found = [view for view in found if times.seconds(view.created) > created]
-        return message.reply([_summary(view) for view in found if _matches(view, wanted)])
+        none = request.version < (1, 43)  # from then on what has no name has an empty list
+        return message.reply([_summary(view, none=none) for view in found if _matches(view, wanted)])
 
     async def inspect(self, request: Request) -> Answer:
         """`docker image inspect`."""
@@ -59,28 +58,16 @@ class Images:
         removed = await self._images.remove(request.name, force=request.flag("force"))
         return message.reply([{kind: what} for kind, what in removed])
 
-    async def load(self, request: Request) -> Answer:
-        """`docker load`."""
-        steps = await self._archives.load(request.body.chunks())
-        pieces = streams.progress_pieces(steps, sentences="stream")
-        return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
+    async def tag(self, request: Request) -> Answer:
+        """`docker tag`."""
+        await self._images.tag(request.name, registry.new_name(request, needed=True))
+        return Reply(201)
 
-    async def bootstrap(self, request: Request) -> Answer:
-        """Make an image of a distribution."""
-        name = request.text("name")
-        if not name:
-            raise errors.InvalidInput("name is missing: the image to make", hint="for example name=debian:bookworm")
-        include = tuple(package for package in request.text("include").replace(",", " ").split() if package)
-        steps = await self._archives.bootstrap(name, include, request.text("variant"), request.text("mirror"))
-        return Stream(message.JSON, streams.progress_pieces(steps, sentences="status"))
-
-    async def pull(self, request: Request) -> Answer:
-        """Say how an image comes here without a registry."""
-        name = request.text("fromImage") or request.text("fromSrc")
-        raise errors.Unsupported(
-            f"{name}: this version does not pull from registries",
-            hint="load an archive (`docker save X | pouch load`) or make one (`pouch image bootstrap debian:bookworm`)",
-        )
+    async def prune(self, request: Request) -> Answer:
+        """`docker image prune`."""
+        pruned = await self._images.prune(filters.parse(request.text("filters"), _PRUNE_FILTERS))
+        removed = [{kind: what} for kind, what in pruned.removed]
+        return message.reply({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.reclaimed})
 
 
 def _matches(view: views.ImageView, wanted: filters.Filters) -> bool:
@@ -105,12 +92,15 @@ def _labels(view: views.ImageView) -> dict[str, str] | None:
     return labels if isinstance(labels, dict) else None
 
 
-def _summary(view: views.ImageView) -> dict[str, object]:
+def _summary(view: views.ImageView, *, none: bool) -> dict[str, object]:
+    tags, digests = list(view.tags), list(view.digests)
+    if none:
+        tags, digests = tags or ["<none>:<none>"], digests or ([] if tags else ["<none>@<none>"])
     return {
         "Id": view.id,
         "ParentId": "",
-        "RepoTags": list(view.tags) or ["<none>:<none>"],
-        "RepoDigests": list(view.digests) or ([] if view.tags else ["<none>@<none>"]),
+        "RepoTags": tags,
+        "RepoDigests": digests,
         "Created": int(times.seconds(view.created)),
         "Size": view.size,
         "VirtualSize": view.size,

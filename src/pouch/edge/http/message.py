@@ -61,6 +61,8 @@ class Request:
     name: str = ""
     """What stands in the path for the template's parameter, decoded."""
     body: Body = field(default_factory=NoBody)
+    query_text: str = ""
+    """The query as it came, for keys that are given several times."""
 
     async def read(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body. HttpError 413 when it is longer than `limit` bytes."""
@@ -90,6 +92,10 @@ class Request:
         """A text of the query; an empty one counts as missing."""
         return self.query.get(key) or default
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """All texts of a key of the query, in their order; empty ones are left out."""
+        return tuple(value for name, value in parse.parse_qsl(self.query_text) if name == key)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -103,11 +109,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer piece by piece; the head goes out at once. must_finish: goes on, unseen, when the client goes away."""
+    """An answer piece by piece; the head goes out at once. must_finish: goes on, unseen, when the client goes away.
+
+    checked: the head goes out with the first piece, so that a failure before has its status.
+    """
 
     content_type: str
     pieces: AsyncIterator[bytes]
     must_finish: bool = False
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,19 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from pouch.edge.http import connection, containers, events, execs, images, message, router, system
+from pouch.edge.http import (
+    archives,
+    commits,
+    connection,
+    containers,
+    events,
+    execs,
+    images,
+    message,
+    router,
+    system,
+    transfers,
+)
 from pouch.engine import facade as engine
 
 log = logging.getLogger(__name__)
@@ -23,6 +35,9 @@ def routes(facade: engine.Facade) -> list[message.Route]:
         *containers.routes(facade),
         *execs.routes(facade),
         *images.routes(facade),
+        *transfers.routes(facade),
+        *archives.routes(facade),
+        *commits.routes(facade),
         *system.routes(facade),
         *events.routes(facade),
     ]

@@ -10,6 +10,7 @@ from pouch.edge.http import hijack, message
 from pouch.engine import views
 
 T = TypeVar("T")
+Pieces = AsyncIterator[bytes]
 
 
 async def closing(stream: AsyncIterator[T]) -> AsyncIterator[T]:
@@ -34,18 +35,29 @@ async def log_pieces(records: views.LogStream, *, tty: bool, timestamps: bool) -
         yield data if tty else hijack.frame(record.stream, data)
 
 
-async def progress_pieces(steps: views.ProgressStream, *, sentences: str) -> AsyncIterator[bytes]:
-    """Docker's JSON progress stream. `sentences`: the member for a step that is only words (`stream` or `status`)."""
+async def progress_pieces(
+    steps: views.ProgressStream, *, sentences: str, checked: bool = False
+) -> AsyncIterator[bytes]:
+    """Docker's JSON progress stream. `sentences`: the member for a step that is only words (`stream` or `status`).
+
+    checked: what fails before the first step is raised (see `message.Stream`).
+    """
+    begun = not checked
     try:
         async for step in closing(steps):
             yield message.encode(_progress(step, sentences))
-    except Exception as error:  # noqa: BLE001 - the status is sent already: the stream itself must tell
+            begun = True
+    except Exception as error:  # the status is sent already: the stream itself must tell
+        if not begun:
+            raise
         reply = http_errors.reply(error, "progress stream")
         text = http_errors.sentence(error)
         yield message.encode({"errorDetail": {"code": reply.status, "message": text}, "error": text})
 
 
 def _progress(step: views.Progress, sentences: str) -> dict[str, object]:
+    if step.aux is not None:
+        return {"progressDetail": {}, "aux": dict(step.aux)}
     if not (step.id or step.current or step.total):
         return {sentences: step.status + "\n" if sentences == "stream" else step.status}
     detail = {"current": step.current, "total": step.total} if step.current or step.total else {}

@@ -1,4 +1,4 @@
-"""`/_ping`, `/version`, `/info`, `/doctor`."""
+"""`/_ping`, `/version`, `/info`, `/system/df`, `/doctor`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pouch.edge.http import message, router
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
+from pouch.spec import errors
 
 _PING = Reply(
     200,
@@ -20,6 +21,13 @@ _PING = Reply(
     ),
 )
 
+_KINDS_OF_USAGE = {
+    "container": ("Containers",),
+    "image": ("Images", "LayersSize"),
+    "volume": ("Volumes",),
+    "build-cache": ("BuildCache", "BuilderSize"),
+}
+
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
     """The noun's routes."""
@@ -29,6 +37,7 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
         Route("HEAD", "/_ping", noun.ping),
         Route("GET", "/version", noun.version),
         Route("GET", "/info", noun.info),
+        Route("GET", "/system/df", noun.usage),
         Route("GET", "/doctor", noun.look),
         Route("POST", "/doctor", noun.doctor, changes=True),
     )
@@ -53,6 +62,18 @@ class System:
     async def info(self, request: Request) -> Answer:
         """`docker info`."""
         return message.reply(await self._system.info())
+
+    async def usage(self, request: Request) -> Answer:
+        """`docker system df`; with `type`, given once or more, these kinds only."""
+        wanted = request.texts("type")
+        for kind in wanted:
+            if kind not in _KINDS_OF_USAGE:
+                raise errors.InvalidInput(f"unknown object type: {kind}", hint="one of " + ", ".join(_KINDS_OF_USAGE))
+        left_out = [
+            member for kind, members in _KINDS_OF_USAGE.items() if wanted and kind not in wanted for member in members
+        ]
+        found = dict(await self._system.usage())
+        return message.reply(found | {member: 0 if member.endswith("Size") else None for member in left_out})
 
     async def look(self, request: Request) -> Answer:
         """What `doctor` finds; changes nothing."""

@@ -19,10 +19,10 @@ _INTEGER_BITS = 63
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """The document as `kind`. Raises InvalidInput. An empty body is an empty document."""
+    """The document as `kind`. Raises InvalidInput. An empty body, and null, are an empty document."""
     try:
         document = _decoder.decode(body) if body.strip() else {}
-        return msgspec.convert(_without_nulls(document), kind)
+        return msgspec.convert({} if document is None else _without_nulls(document), kind)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise errors.InvalidInput(f"invalid request body: {error}") from None
     except UnicodeDecodeError:

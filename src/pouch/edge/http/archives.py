@@ -1,0 +1,73 @@
+"""Images out of files and into files: `/images/load`, `/images/get`, `/images/bootstrap`."""
+
+from __future__ import annotations
+
+from pouch.edge.http import message, registry, streams
+from pouch.edge.http.message import Answer, Request, Route, Stream
+from pouch.engine import facade as engine
+from pouch.spec import errors
+
+_TAR = "application/x-tar"
+
+
+def routes(facade: engine.Facade) -> tuple[Route, ...]:
+    """The noun's routes. Import has Docker's path for pulls, see `transfers`."""
+    noun = Archives(facade)
+    return (
+        Route("POST", "/images/load", noun.load, changes=True),
+        Route("POST", "/images/bootstrap", noun.bootstrap, changes=True),
+        Route("GET", "/images/get", noun.save),
+        Route("GET", "/images/{name}/get", noun.save),
+    )
+
+
+class Archives:
+    """The handlers."""
+
+    def __init__(self, facade: engine.Facade) -> None:
+        self._archives = facade.archives
+
+    async def load(self, request: Request) -> Answer:
+        """`docker load`."""
+        steps = await self._archives.load(request.body.chunks())
+        pieces = streams.progress_pieces(steps, sentences="stream")
+        return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
+
+    async def save(self, request: Request) -> Answer:
+        """`docker save`, of one image or of several; our own: `format` and `compression`."""
+        names = (request.name,) if request.name else request.texts("names")
+        if not names:
+            raise errors.InvalidInput("names is missing: the images to save", hint="for example names=debian:bookworm")
+        pieces = await self._archives.save(
+            names, format=request.text("format"), compression=request.text("compression")
+        )
+        return Stream(_TAR, streams.closing(pieces), checked=True)
+
+    async def import_(self, request: Request) -> Answer:
+        """`docker import` of the body. Of an address: the daemon fetches for nobody what is no registry's."""
+        source = request.text("fromSrc")
+        if source != "-":
+            raise errors.InvalidInput(
+                f"fromSrc={source}: this daemon does not fetch archives",
+                hint="fetch it and send it as the body, with fromSrc=- (`curl -L ADDRESS | pouch import -`)",
+            )
+        steps = await self._archives.import_(
+            request.body.chunks(),
+            registry.new_name(request, needed=False),
+            changes=request.texts("changes"),
+            message=request.text("message"),
+            platform=request.text("platform"),
+        )
+        pieces = streams.progress_pieces(steps, sentences="status", checked=True)
+        return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
+
+    async def bootstrap(self, request: Request) -> Answer:
+        """Make an image of a distribution."""
+        name = request.text("name")
+        if not name:
+            raise errors.InvalidInput("name is missing: the image to make", hint="for example name=debian:bookworm")
+        include = tuple(package for package in request.text("include").replace(",", " ").split() if package)
+        steps = await self._archives.bootstrap(
+            name, include, request.text("variant"), request.text("mirror"), keyring=request.text("keyring")
+        )
+        return Stream(message.JSON, streams.progress_pieces(steps, sentences="status"))
