@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from pouch.engine import create, shelf, views
 from pouch.engine import equipment as tools
@@ -25,8 +27,7 @@ class Images:
 
     async def list(self) -> builtins.list[views.ImageView]:
         """See the facade."""
-        found = await self._equipment.pools.db(self._equipment.images.list)
-        return sorted((view(image) for image in found), key=lambda view: view.created, reverse=True)
+        return [_listed(image) for image in await self._equipment.pools.db(self._equipment.images.summaries)]
 
     async def get(self, ref: str) -> views.ImageView:
         """See the facade."""
@@ -43,13 +44,31 @@ class Images:
         removed = await self._equipment.pools.long(
             self._equipment.images.remove, ref, force=force, in_use=users(self._shelf)
         )
+        self._publish(removed)
+        return removed
+
+    def _publish(self, removed: Iterable[tuple[str, str]]) -> None:
         for kind, what in removed:
             self._equipment.events.publish("image", "untag" if kind == "Untagged" else "delete", what, {"name": what})
-        return removed
 
     async def prune(self, filters: Mapping[str, builtins.list[str]]) -> views.PruneView:
         """See the facade."""
-        raise errors.Unsupported("this version does not prune images")
+        wanted = dict(filters)
+        dangling = all(_truth("dangling", text) for text in wanted.pop("dangling", []))
+        until = [since_epoch(text, self._equipment.clock.now_ns() / 1e9) for text in wanted.pop("until", [])]
+        labels, without = wanted.pop("label", []), wanted.pop("label!", [])
+        if wanted:
+            raise errors.InvalidInput(f"invalid filter '{min(wanted)}'", hint="dangling, until, label, label!")
+        done = await self._equipment.pools.long(
+            self._equipment.images.prune,
+            dangling=dangling,
+            until=min(until, default=None),
+            labels=labels,
+            without=without,
+        )
+        self._publish(done.removed)
+        self._equipment.events.publish("image", "prune", "", {"reclaimed": str(done.reclaimed)})
+        return views.PruneView(done.removed, done.reclaimed)
 
     async def history(self, ref: str) -> Sequence[Mapping[str, object]]:
         """See the facade."""
@@ -63,6 +82,52 @@ def users(containers: shelf.Shelf) -> dict[str, list[image_room.User]]:
     for one in containers:
         found.setdefault(one.record.image_id, []).append(image_room.User(one.id, running=one.running))
     return found
+
+
+def _truth(key: str, text: str) -> bool:
+    """A boolean of a filter, as Go reads it."""
+    if text.lower() in ("1", "t", "true"):
+        return True
+    if text.lower() in ("0", "f", "false"):
+        return False
+    raise errors.InvalidInput(f"invalid filter '{key}={text}'", hint="true or false")
+
+
+def since_epoch(text: str, now: float) -> float:
+    """`10m`, `1h30m` before now, seconds since 1970, or RFC 3339 with or without its end: seconds since 1970. Raises InvalidInput."""
+    if _DURATION.fullmatch(text):
+        return now - sum(float(number) * _UNITS[unit] for number, unit in _STEP.findall(text))
+    try:
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        moment = dt.datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise errors.InvalidInput(
+            f'failed to parse value as time or duration: "{text}"',
+            hint="until: a duration (24h, 1h30m), seconds since 1970, or RFC 3339",
+        ) from None
+
+
+_STEP = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(h|ms|m|s)")
+_DURATION = re.compile(rf"(?:{_STEP.pattern})+")
+_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def _listed(image: image_room.Summary) -> views.ImageView:
+    """An image of a list: of its configuration only the labels, so that a list of a thousand reads none."""
+    return views.ImageView(
+        id=image.id,
+        tags=image.tags,
+        digests=image.digests,
+        created=image.created,
+        size=image.size,
+        architecture="",
+        os="",
+        config={"Labels": dict(image.labels)},
+        layers=(),
+    )
 
 
 def view(image: image_room.Image) -> views.ImageView:

@@ -52,7 +52,7 @@ class System:
         """See the facade."""
         equipment, uname = self._equipment, os.uname()
         statuses = [one.record.state.status for one in self._shelf]
-        images = await equipment.pools.db(equipment.images.list)
+        images = await equipment.pools.db(equipment.images.count)
         settings = equipment.settings
         return {
             "ID": await equipment.pools.db(self._daemon_id),
@@ -62,7 +62,7 @@ class System:
             "ContainersStopped": len(statuses)
             - statuses.count(container.Status.RUNNING)
             - statuses.count(container.Status.PAUSED),
-            "Images": len(images),
+            "Images": images,
             "Driver": equipment.snapshots.driver,
             "DriverStatus": [["Backing Filesystem", "unknown"]],
             "Plugins": {

@@ -5,20 +5,27 @@ from __future__ import annotations
 import builtins
 import calendar
 import contextlib
+import functools
 import json
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pouch.image import layers as layer_room
+from pouch.image import removal, repair
+from pouch.kernel import disk
 from pouch.spec import digest, errors, manifest, reference
-from pouch.store import content, db, gc, paths
+from pouch.store import content, db, gc, image_records, paths
 
 NEVER = "0001-01-01T00:00:00Z"
 """Docker's date of an image whose configuration has none."""
 SHORTEST_PREFIX = 4
 MOST_LAYERS = 500
+_DECODED_KEPT = 64
+"""Configurations that are kept decoded: a container of one of the last images need not wait for the disk."""
 
 _PREFIX = re.compile(rf"(?:{digest.ALGORITHM}:)?([0-9a-f]{{1,64}})")
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))")
@@ -44,32 +51,77 @@ class Image:
     """Digest of its manifest, "" for an image that was kept before manifests were."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """A container made from an image."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a list says of an image, without a look at its configuration. Members as `Image` has them."""
 
     id: str
-    running: bool = False
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    created: str
+    size: int
+    labels: Mapping[str, str]
 
 
-Removed = tuple[str, str]
-"""("Untagged", reference) or ("Deleted", digest), as Docker answers."""
+User = removal.User
+Removed = removal.Removed
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune removed. reclaimed: bytes of the layers and blobs that went."""
+
+    removed: tuple[Removed, ...]
+    reclaimed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the store takes. total: bytes of all layers' tars and blobs; images: what each takes of them, by id."""
+
+    total: int
+    images: Mapping[str, image_records.Use]
 
 
 class Images:
     """All images of the store. Thread-safe: records are one transaction each, layers are leased while an image is on its way."""
 
-    def __init__(self, places: paths.Paths, database: db.Database, blobs: content.Content) -> None:
+    def __init__(
+        self, places: paths.Paths, database: db.Database, blobs: content.Content, *, defer: gc.Defer = gc.now
+    ) -> None:
+        """defer: runs the deleting of what has been moved away."""
         self.paths = places
         self.content = blobs
         self.layers = layer_room.Layers(places, database, blobs)
-        self.collector = gc.Collector(places, database)
+        self.collector = gc.Collector(places, database, defer=defer)
+        self.kept: Callable[[], None] = lambda: None
+        """Called when an image was kept: it is time for a `flush` soon."""
         self._database = database
-        self._decoded: dict[str, tuple[bytes, manifest.ImageConfig]] = {}
+        self._decoded: OrderedDict[str, tuple[bytes, manifest.ImageConfig]] = OrderedDict()
+        self._decoding = threading.Lock()
 
     def tidy(self) -> None:
-        """At the daemon's start: delete what was unfinished, and layers and blobs that no image uses."""
+        """At the daemon's start: take away what was unfinished or is not used, and put right what a power cut has damaged."""
         self.collector.tidy()
+        self._note_labels()
+        repair.repair(self, self._database)
+
+    def flush(self) -> bool:
+        """Have on the disk what was kept so far, and note that it is; whether there was anything. Seconds, where much is to be written."""
+        if not self._database.begin_flush():
+            return False
+        disk.flush(self.paths.root)
+        self._database.end_flush()
+        return True
+
+    def _note_labels(self) -> None:
+        """Of images that were kept before their labels were noted."""
+        found = []
+        for row in self._database.images():
+            if not row.labels:
+                with contextlib.suppress(errors.CorruptData, errors.NotFound):
+                    found.append((row.id, _labels(self._image(row).config)))
+        self._database.set_labels(found)
 
     def lease(self, names: Iterable[str] = ()) -> contextlib.AbstractContextManager[gc.Lease]:
         """Keep layers (chain-ids) and blobs (digests) while an image is on its way to them; then what is unused is collected.
@@ -84,15 +136,37 @@ class Images:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[Image]:
-        """All, newest first. One whose configuration is damaged is there with an empty one, so that it can be removed."""
+    def list(self) -> builtins.list[Image]:
+        """All, newest first, each with its configuration; those whose configuration is damaged are left out."""
         found = []
         for row in self._database.images():
-            try:
+            with contextlib.suppress(errors.CorruptData, errors.NotFound):
                 found.append(self._image(row))
-            except (errors.CorruptData, errors.NotFound):
-                found.append(_damaged(row))
-        return sorted(found, key=lambda image: _seconds(image.created), reverse=True)
+        return sorted(found, key=lambda image: seconds(image.created), reverse=True)
+
+    def summaries(self) -> builtins.list[Summary]:
+        """All, newest first, without a look at any configuration: a thousand in some milliseconds."""
+        found = [
+            Summary(
+                id=row.id,
+                tags=_familiar(row.references, by_digest=False),
+                digests=_familiar(row.references, by_digest=True),
+                created=row.created,
+                size=row.size,
+                labels=json.loads(row.labels or "{}"),
+            )
+            for row in self._database.images()
+        ]
+        return sorted(found, key=lambda image: seconds(image.created), reverse=True)
+
+    def count(self) -> int:
+        """How many there are."""
+        return self._database.count_images()
+
+    def usage(self) -> Usage:
+        """What the store takes, and each image of it."""
+        total, uses = self._database.uses()
+        return Usage(total, {use.image_id: use for use in uses})
 
     def get(self, ref: str) -> Image:
         """By id, with or without sha256:, a unique prefix of one, or a reference. NotFound in Docker's sentence."""
@@ -106,7 +180,7 @@ class Images:
 
     def history(self, image: Image) -> builtins.list[dict[str, object]]:
         """Its steps, newest first, in Docker's shape (`GET /images/{name}/history`)."""
-        sizes = {row.chain_id: row.size for row in self._database.layers()}
+        sizes = self._sizes(image.layers)
         remaining = iter(image.layers)
         steps: builtins.list[dict[str, object]] = []
         for step in image.config.history or tuple({} for _ in image.layers):
@@ -114,7 +188,7 @@ class Images:
             steps.append(
                 {
                     "Id": "<missing>",
-                    "Created": _seconds(str(step.get("created") or NEVER)),
+                    "Created": seconds(str(step.get("created") or NEVER)),
                     "CreatedBy": str(step.get("created_by") or ""),
                     "Tags": None,
                     "Size": sizes.get(chain, 0),
@@ -125,6 +199,11 @@ class Images:
         if steps:
             steps[0].update(Id=image.id, Tags=list(image.tags) or None)
         return steps
+
+    def _sizes(self, chain: Sequence[str]) -> dict[str, int]:
+        """Bytes of layers' tars by chain-id."""
+        rows = [self._database.find_layer(chain_id) for chain_id in chain]
+        return {row.chain_id: row.size for row in rows if row is not None}
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -138,7 +217,7 @@ class Images:
         """
         config = decode_config(raw)
         chain = digest.chain_ids(config.rootfs.diff_ids)
-        sizes = {row.chain_id: row.size for row in self._database.layers()}
+        sizes = self._sizes(chain)
         documents = [one for one in (raw, manifest_raw) if one]
         with self.lease(digest.of_bytes(one) for one in documents):
             for one in documents:
@@ -155,6 +234,7 @@ class Images:
                 labels=_labels(config),
                 replace=replace,
             )
+        self.kept()
         return self.get(id)
 
     def _layer_blobs(self, id: str, config: manifest.ImageConfig, manifest_raw: bytes) -> builtins.list[db.BlobRow]:
@@ -187,16 +267,45 @@ class Images:
         Where Docker would delete an image under its stopped containers (`force`), it stays here without a name until they are removed.
         """
         row, name = self._find(ref)
-        removal = _Removal(row, tuple((in_use or {}).get(row.id, ())), force)
-        names = removal.by_name(ref, name) if name else removal.by_id()
-        removed: builtins.list[Removed] = []
+        wish = removal.Removal(row, tuple((in_use or {}).get(row.id, ())), force)
+        names = wish.by_name(ref, name) if name else wish.by_id()
         deleted = self._database.remove_image(row.id, names, delete=len(names) == len(row.references))
-        removed += [("Untagged", familiar(gone)) for gone in names]
-        if deleted:
-            self._decoded.pop(row.id, None)
-            removed.append(("Deleted", row.id))
-            removed += [("Deleted", chain) for chain in self.collector.collect().layers]
-        return removed
+        removed = [("Untagged", familiar(gone)) for gone in names]
+        return [*removed, *self._deleted([row.id])[0]] if deleted else removed
+
+    def prune(
+        self,
+        *,
+        dangling: bool = True,
+        until: float | None = None,
+        labels: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> Pruned:
+        """Remove images that no container uses: those without a tag or, with dangling=False, all.
+
+        until: only those created before, seconds since 1970; labels: only those with all of these (`key` or `key=value`);
+        without: not those that have all of these.
+        """
+        gone: builtins.list[db.ImageRow] = []
+        for row in self._database.images():
+            own = json.loads(row.labels or "{}")
+            if (until is not None and seconds(row.created) > until) or not _has(own, labels):
+                continue
+            if without and _has(own, without):
+                continue
+            if self._database.delete_image(row.id, tagged=not dangling):
+                gone.append(row)
+        removed = [("Untagged", familiar(name)) for row in gone for name in row.references]
+        deleted, size = self._deleted([row.id for row in gone])
+        return Pruned((*removed, *deleted), size)
+
+    def _deleted(self, ids: Sequence[str]) -> tuple[builtins.list[Removed], int]:
+        """What goes with images whose records are gone, and its bytes."""
+        with self._decoding:
+            for id in ids:
+                self._decoded.pop(id, None)
+        unused = self.collector.collect()
+        return [("Deleted", one) for one in (*ids, *unused.layers)], unused.size
 
     # -- as it came ---------------------------------------------------------------------------------------------------
 
@@ -219,10 +328,10 @@ class Images:
 
     def _find(self, ref: str) -> tuple[db.ImageRow, str]:
         """As Docker looks it up: a whole id, then a name, then a prefix of an id. The row, and the stored name if it was one."""
-        rows = self._database.images()
-        for row in rows:
-            if ref in (row.id, row.id.removeprefix(f"{digest.ALGORITHM}:")):
-                return row, ""
+        bare = ref.removeprefix(f"{digest.ALGORITHM}:")
+        row = self._database.find_image(f"{digest.ALGORITHM}:{bare}")
+        if row is not None:
+            return row, ""
         named = ref
         match = _PREFIX.fullmatch(ref)
         try:
@@ -233,64 +342,37 @@ class Images:
         else:
             named = parsed.familiar()
             for name in (parsed.canonical(), _by_digest(parsed)):
-                for row in rows:
-                    if name in row.references:
-                        return row, name
+                if name and (row := self._database.named_image(name)) is not None:
+                    return row, name
         if match and len(match[1]) >= SHORTEST_PREFIX:
-            found = [row for row in rows if row.id.startswith(f"{digest.ALGORITHM}:{match[1]}")]
+            found = self._database.images_from(f"{digest.ALGORITHM}:{match[1]}")
             if len(found) > 1:
                 raise errors.InvalidInput(f"image id {ref} is ambiguous: {len(found)} images begin with it")
-            if found:
-                return found[0], ""
+            if found and (row := self._database.find_image(found[0])) is not None:
+                return row, ""
         raise errors.NotFound(f"No such image: {named}")
 
     def _image(self, row: db.ImageRow) -> Image:
-        decoded = self._decoded.get(row.id)
-        if decoded is None:
-            raw = self.content.read(row.id)
-            decoded = self._decoded[row.id] = (raw, decode_config(raw))
+        with self._decoding:
+            decoded = self._decoded.get(row.id)
+            if decoded is None:
+                raw = self.content.read(row.id)
+                decoded = self._decoded[row.id] = (raw, decode_config(raw))
+            self._decoded.move_to_end(row.id)
+            while len(self._decoded) > _DECODED_KEPT:
+                self._decoded.popitem(last=False)
         raw, config = decoded
-        return _made(row, config, raw)
-
-
-@dataclass(frozen=True, slots=True)
-class _Removal:
-    """Which names of an image go, by Docker's rules (docker-ce, daemon/images/image_delete.go)."""
-
-    row: db.ImageRow
-    users: tuple[User, ...]
-    force: bool
-
-    def by_name(self, ref: str, name: str) -> list[str]:
-        """The names that go when one is asked for; digests of its repository go with the last tag."""
-        if not self.force and self._within_one_repository() and self.users:
-            raise errors.Conflict(
-                f'conflict: unable to remove repository reference "{ref}" (must force) - '
-                f"container {short(self.users[0].id)} is using its referenced image {short(self.row.id)}"
-            )
-        same = [other for other in self.row.references if other != name and _repository(other) == _repository(name)]
-        if "@" in name or not all("@" in other for other in same):
-            return [name]
-        return [name, *same]
-
-    def by_id(self) -> list[str]:
-        """The names that go when the image itself is asked for: all."""
-        if running := [user for user in self.users if user.running]:
-            raise self._conflict("cannot be forced", f"image is being used by running container {short(running[0].id)}")
-        if not self.force and not self._within_one_repository():
-            raise self._conflict("must be forced", "image is referenced in multiple repositories")
-        if self.users and not (self.force and self.row.references):
-            wish = "cannot be forced" if self.force else "must be forced"
-            raise self._conflict(wish, f"image is being used by stopped container {short(self.users[0].id)}")
-        return list(self.row.references)
-
-    def _within_one_repository(self) -> bool:
-        """At most one tag, and every name in one repository."""
-        names = self.row.references
-        return len({_repository(name) for name in names}) <= 1 and sum("@" not in name for name in names) <= 1
-
-    def _conflict(self, wish: str, why: str) -> errors.Conflict:
-        return errors.Conflict(f"conflict: unable to delete {short(self.row.id)} ({wish}) - {why}")
+        return Image(
+            id=row.id,
+            config=config,
+            raw=raw,
+            tags=_familiar(row.references, by_digest=False),
+            digests=_familiar(row.references, by_digest=True),
+            created=row.created,
+            size=row.size,
+            layers=row.layers,
+            manifest_digest=row.manifest_digest,
+        )
 
 
 def decode_config(raw: bytes, what: str = "image configuration") -> manifest.ImageConfig:
@@ -331,32 +413,24 @@ def _labels(config: manifest.ImageConfig) -> str:
     return json.dumps((config.config or {}).get("Labels") or {})
 
 
+@functools.lru_cache(maxsize=4096)
 def familiar(canonical: str) -> str:
     """The shortest spelling of a stored reference."""
     return reference.Reference.parse(canonical).familiar()
 
 
-def short(id: str) -> str:
-    """The first twelve digits of an id, as Docker shows it."""
-    return id.removeprefix(f"{digest.ALGORITHM}:")[:12]
+short = removal.short
 
 
-def _made(row: db.ImageRow, config: manifest.ImageConfig, raw: bytes) -> Image:
-    return Image(
-        id=row.id,
-        config=config,
-        raw=raw,
-        tags=tuple(familiar(name) for name in row.references if "@" not in name),
-        digests=tuple(familiar(name) for name in row.references if "@" in name),
-        created=row.created,
-        size=row.size,
-        layers=row.layers,
-        manifest_digest=row.manifest_digest,
-    )
+def _familiar(names: Sequence[str], *, by_digest: bool) -> tuple[str, ...]:
+    """The stored references by tag or by digest, each in its shortest spelling."""
+    return tuple(familiar(name) for name in names if ("@" in name) is by_digest)
 
 
-def _damaged(row: db.ImageRow) -> Image:
-    return _made(row, manifest.ImageConfig(rootfs=manifest.RootFS(type="layers", diff_ids=())), b"")
+def _has(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
+    """Whether all of `key` or `key=value` are there."""
+    pairs = (text.partition("=") for text in wanted)
+    return all(key in labels and (not equals or labels[key] == value) for key, equals, value in pairs)
 
 
 def _by_digest(parsed: reference.Reference) -> str:
@@ -364,11 +438,7 @@ def _by_digest(parsed: reference.Reference) -> str:
     return f"{parsed.name()}@{parsed.digest}" if parsed.digest else ""
 
 
-def _repository(canonical: str) -> str:
-    return reference.Reference.parse(canonical).name()
-
-
-def _seconds(text: str) -> int:
+def seconds(text: str) -> int:
     """Seconds since 1970 of an RFC 3339 time; 0 for what is none (foreign configurations hold anything) or lies before."""
     match = _TIME.fullmatch(text)
     if match is None:

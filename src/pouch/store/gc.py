@@ -26,7 +26,8 @@ Defer = Callable[[Callable[[], None]], object]
 """Runs a deletion, now or later; who defers sees to it that all are run before the daemon ends, or the next start does."""
 
 
-def _now(work: Callable[[], None]) -> None:
+def now(work: Callable[[], None]) -> None:
+    """A Defer that does not."""
     work()
 
 
@@ -58,7 +59,7 @@ class Lease:
 class Collector:
     """The store's garbage. Thread-safe."""
 
-    def __init__(self, places: paths.Paths, database: db.Database, *, defer: Defer = _now) -> None:
+    def __init__(self, places: paths.Paths, database: db.Database, *, defer: Defer = now) -> None:
         self._paths = places
         self._database = database
         self._defer = defer

@@ -52,10 +52,20 @@ class BlobRow:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """What was forgotten because nothing stands on it. layers: chain-ids; blobs: digests."""
+    """What was forgotten because nothing stands on it. layers: chain-ids; blobs: digests; size: bytes of both."""
 
     layers: tuple[str, ...]
     blobs: tuple[str, ...]
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What an image takes. Bytes of its layers' tars and of their blobs; shared: of those that other images stand on too."""
+
+    image_id: str
+    size: int
+    shared: int
 
 
 class ImageRecords:
@@ -72,9 +82,7 @@ class ImageRecords:
     def images(self) -> list[ImageRow]:
         """All, newest first by their creation date."""
         with self._transaction() as run:
-            rows = run.execute(
-                "SELECT id, manifest_digest, created, size, labels, doomed FROM images ORDER BY created DESC, id"
-            ).fetchall()
+            rows = run.execute(f"{_IMAGE} ORDER BY created DESC, id").fetchall()
             layers = run.execute("SELECT image_id, chain_id FROM image_layers ORDER BY image_id, position").fetchall()
             tags = run.execute("SELECT image_id, reference FROM tags ORDER BY image_id, reference").fetchall()
         chains = _grouped(layers)
@@ -83,6 +91,28 @@ class ImageRecords:
             ImageRow(id, manifest, created, size, chains.get(id, ()), names.get(id, ()), labels, bool(doomed))
             for id, manifest, created, size, labels, doomed in rows
         ]
+
+    def find_image(self, id: str) -> ImageRow | None:
+        """One image by its whole id, or None."""
+        with self._transaction() as run:
+            return _image(run, run.execute(f"{_IMAGE} WHERE id = ?", (id,)).fetchone())
+
+    def named_image(self, reference: str) -> ImageRow | None:
+        """The image that has this name (canonical), or None."""
+        with self._transaction() as run:
+            row = run.execute("SELECT image_id FROM tags WHERE reference = ?", (reference,)).fetchone()
+            return _image(run, run.execute(f"{_IMAGE} WHERE id = ?", row).fetchone()) if row else None
+
+    def images_from(self, prefix: str) -> list[str]:
+        """The ids that begin like this."""
+        with self._transaction() as run:
+            # the digits of an id end before "g"
+            return list(_column(run, "SELECT id FROM images WHERE id >= ?1 AND id < ?1 || 'g'", (prefix,)))
+
+    def count_images(self) -> int:
+        """How many there are."""
+        with self._transaction() as run:
+            return int(run.execute("SELECT count(*) FROM images").fetchone()[0])
 
     def insert_image(
         self,
@@ -145,12 +175,24 @@ class ImageRecords:
                 return False
             return bool(run.execute("DELETE FROM images WHERE id = ?", (id,)).rowcount)
 
-    def delete_image(self, id: str) -> bool:
-        """Forget an image with its names unless a container uses it; whether it is forgotten. Its layers stay until they are collected."""
+    def delete_image(self, id: str, *, tagged: bool = True) -> bool:
+        """Forget an image with its names unless a container uses it; whether it is forgotten. Its layers stay until they are collected.
+
+        tagged: also one that has a name by tag.
+        """
         with self._transaction() as run:
-            if run.execute("SELECT 1 FROM containers WHERE image_id = ?", (id,)).fetchone():
-                return False
-            return bool(run.execute("DELETE FROM images WHERE id = ?", (id,)).rowcount)
+            cursor = run.execute(
+                "DELETE FROM images WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM containers WHERE image_id = ?1) "
+                "AND (?2 OR NOT EXISTS (SELECT 1 FROM tags WHERE image_id = ?1 AND reference NOT LIKE '%@%'))",
+                (id, tagged),
+            )
+            return bool(cursor.rowcount)
+
+    def forget_blobs(self, image_id: str) -> None:
+        """What an image came as is lost: it has neither manifest nor blobs any more."""
+        with self._transaction() as run:
+            run.execute("UPDATE images SET manifest_digest = '' WHERE id = ?", (image_id,))
+            run.execute("DELETE FROM image_blobs WHERE image_id = ?", (image_id,))
 
     def set_tag(self, reference: str, image_id: str) -> None:
         """Name an image; the name leaves the image it had before. NotFound for an unknown image."""
@@ -247,22 +289,37 @@ class ImageRecords:
     def take_unused(self, held: Collection[str]) -> Unused:
         """Forget the layers and blobs that no image stands on and that are not held (chain-ids and digests)."""
         with self._transaction() as run:
-            layers = _column(
-                run, "SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)"
-            )
-            blobs = _column(
+            layers = _free(
                 run,
-                "SELECT digest FROM blobs WHERE NOT EXISTS (SELECT 1 FROM image_blobs WHERE digest = blobs.digest) "
+                "SELECT chain_id, size FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)",
+                held,
+            )
+            blobs = _free(
+                run,
+                "SELECT digest, size FROM blobs WHERE NOT EXISTS (SELECT 1 FROM image_blobs WHERE digest = blobs.digest) "
                 "AND NOT EXISTS (SELECT 1 FROM images WHERE id = blobs.digest) "
                 "AND NOT EXISTS (SELECT 1 FROM images WHERE manifest_digest = blobs.digest)",
+                held,
             )
-            found = Unused(
-                tuple(one for one in layers if one not in held), tuple(one for one in blobs if one not in held)
-            )
-            run.executemany("DELETE FROM layers WHERE chain_id = ?", [(one,) for one in found.layers])
-            run.executemany("DELETE FROM blobs WHERE digest = ?", [(one,) for one in found.blobs])
-            run.executemany("DELETE FROM blob_sources WHERE digest = ?", [(one,) for one in found.blobs])
-        return found
+            run.executemany("DELETE FROM layers WHERE chain_id = ?", [(one,) for one in layers])
+            run.executemany("DELETE FROM blobs WHERE digest = ?", [(one,) for one in blobs])
+            run.executemany("DELETE FROM blob_sources WHERE digest = ?", [(one,) for one in blobs])
+        return Unused(tuple(layers), tuple(blobs), sum(layers.values()) + sum(blobs.values()))
+
+    def uses(self) -> tuple[int, list[Use]]:
+        """Bytes of all layers and blobs, and what each image takes of them."""
+        with self._transaction() as run:
+            total = run.execute(
+                "SELECT (SELECT coalesce(sum(size), 0) FROM layers) + (SELECT coalesce(sum(size), 0) FROM blobs)"
+            ).fetchone()[0]
+            rows = run.execute(
+                "WITH parts AS (SELECT DISTINCT image_id, chain_id AS name, size FROM image_layers JOIN layers USING (chain_id) "
+                "UNION ALL SELECT DISTINCT image_id, digest, size FROM image_blobs), "
+                "many AS (SELECT name FROM parts GROUP BY name HAVING count(DISTINCT image_id) > 1) "
+                "SELECT id, coalesce(sum(parts.size), 0), coalesce(sum(CASE WHEN name IN many THEN parts.size END), 0) "
+                "FROM images LEFT JOIN parts ON image_id = id GROUP BY id ORDER BY id"
+            ).fetchall()
+        return int(total), [Use(*row) for row in rows]
 
     # -- what is on the disk ------------------------------------------------------------------------------------------
 
@@ -299,6 +356,24 @@ class ImageRecords:
         """A blob was read from the disk and is whole."""
         with self._transaction() as run:
             run.execute("UPDATE blobs SET boot = '' WHERE digest = ?", (digest,))
+
+
+_IMAGE = "SELECT id, manifest_digest, created, size, labels, doomed FROM images"
+
+
+def _image(run: Any, row: Any) -> ImageRow | None:
+    """A row of `_IMAGE` with its layers and names."""
+    if row is None:
+        return None
+    id, manifest, created, size, labels, doomed = row
+    layers = run.execute("SELECT chain_id FROM image_layers WHERE image_id = ? ORDER BY position", (id,)).fetchall()
+    names = _column(run, "SELECT reference FROM tags WHERE image_id = ?", (id,))
+    return ImageRow(id, manifest, created, size, tuple(str(one[0]) for one in layers), names, labels, bool(doomed))
+
+
+def _free(run: Any, query: str, held: Collection[str]) -> dict[str, int]:
+    """Size by name of what a query finds and nobody holds."""
+    return {str(name): int(size) for name, size in sorted(run.execute(query)) if name not in held}
 
 
 def _is_whole(run: Any, image_id: str) -> bool:

@@ -186,7 +186,7 @@ def test_what_no_image_stands_on_and_nobody_holds_is_forgotten(database):
     assert database.take_unused(()) == image_records.Unused((), ())
     database.delete_image(chain("1"))
     assert database.take_unused({chain("b")}) == image_records.Unused((), ())
-    assert database.take_unused(()) == image_records.Unused((chain("b"),), ())
+    assert database.take_unused(()) == image_records.Unused((chain("b"),), (), 10)
     assert database.find_layer(chain("b")) is None
     assert database.find_layer(chain("a")) == db.LayerRow(chain("a"), chain("a"), "", 10)
 
