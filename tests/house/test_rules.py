@@ -67,11 +67,13 @@ DOORS = {
         "engine/record.py",  # what the database keeps of a container
         "engine/specbuild/build.py",  # the OCI runtime's config.json
         "engine/specbuild/seccomp.py",  # the same of a client's profile
+        "image/registry/*",  # what registries and token servers answer
         "image/unpack.py",  # what the confined helper reports
         "spec/descriptor.py",
         "spec/manifest.py",  # OCI documents
     },
     "sqlite3": {"store/db.py"},
+    "urllib3": {"image/registry/pools.py"},
     "zstandard": {"image/compression.py"},
     "subprocess": {
         "cli/commands/doctor.py",  # examines a host without a daemon

@@ -9,8 +9,8 @@
         peer.requests                                             what came in: method, path, headers, length
 
 The faults are in support.faults, and can be named by this module too. Each is an object that answers one request; write further
-ones as functions `fault(handler)`. Everything ends with the `with`, also handlers that stall. `address` is 127.0.0.1:PORT; `other_name` is the same
-server as localhost:PORT, which for a client is another host.
+ones as functions `fault(handler)`. Everything ends with the `with`,
+also handlers that stall. `address` is 127.0.0.1:PORT; `other_name` is the same server as localhost:PORT, for a client another host.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import threading
 import time
 import urllib.parse
@@ -279,6 +280,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         super().setup()
         with self.registry.lock:
             self.registry._connections.add(self.connection)
+
+    def handle(self):
+        """As Go's server: who speaks TLS to a plain port is told so at once, instead of being waited for."""
+        if self.registry._tls is None and self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n")
+            return
+        super().handle()
 
     def finish(self):
         with self.registry.lock:
