@@ -33,6 +33,26 @@ class Index(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     media_type: str = ""
 
 
+class Shape(msgspec.Struct, frozen=True, rename="camel"):
+    """What tells manifests and indexes of any age apart; what they list is not read."""
+
+    schema_version: int = 0
+    media_type: str = ""
+    manifests: msgspec.Raw = msgspec.Raw()
+    layers: msgspec.Raw = msgspec.Raw()
+    config: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists manifests."""
+        return bytes(self.manifests) not in (b"", b"null")
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether it has a configuration or layers."""
+        return any(bytes(one) not in (b"", b"null") for one in (self.config, self.layers))
+
+
 class RootFS(msgspec.Struct, frozen=True):
     """diff-ids of the layers, bottom first."""
 
