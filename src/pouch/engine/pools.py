@@ -19,6 +19,7 @@ class Pools:
         self._db = ThreadPoolExecutor(1, "db")
         self._fs = ThreadPoolExecutor(4, "fs")
         self._long = ThreadPoolExecutor(4, "long")
+        self._streams = ThreadPoolExecutor(64, "stream")
 
     async def db(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Database."""
@@ -32,9 +33,13 @@ class Pools:
         """Unpacking, bootstrapping, walking trees: seconds and more."""
         return await _run(self._long, fn, *args, **kwargs)
 
+    async def streams(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What waits for a client or a registry most of its time: a slow one of these must not hold up the other pools."""
+        return await _run(self._streams, fn, *args, **kwargs)
+
     def close(self) -> None:
         """Wait for what is running, take no more."""
-        for pool in (self._long, self._fs, self._db):
+        for pool in (self._streams, self._long, self._fs, self._db):
             pool.shutdown(wait=True, cancel_futures=True)
 
 

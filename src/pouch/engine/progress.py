@@ -8,7 +8,8 @@ import io
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol
 
 from pouch.engine import pools, views
 from pouch.image import Report
@@ -18,6 +19,15 @@ _AHEAD = 16
 """Pieces of an upload or of an answer that may wait for who takes them."""
 
 
+class Telling(Report, Protocol):
+    """A Report that also takes what a program wants to know (see `views.Progress.aux`)."""
+
+    def __call__(
+        self, status: str, id: str = "", current: int = 0, total: int = 0, aux: Mapping[str, object] | None = None
+    ) -> None:
+        """One step."""
+
+
 class Jobs:
     """The long work of one daemon."""
 
@@ -25,13 +35,15 @@ class Jobs:
         self._pools = threads
         self._cancels: set[threading.Event] = set()
 
-    def run(self, work: Callable[[Report], None], feeding: asyncio.Task[None] | None = None) -> views.ProgressStream:
+    def run(self, work: Callable[[Telling], None], feeding: asyncio.Task[None] | None = None) -> views.ProgressStream:
         """Run work in a thread; what it reports comes out. The work goes on when nobody listens any more."""
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[views.Progress | None] = asyncio.Queue()
 
-        def report(status: str, id: str = "", current: int = 0, total: int = 0) -> None:
-            loop.call_soon_threadsafe(steps.put_nowait, views.Progress(status, id, current, total))
+        def report(
+            status: str, id: str = "", current: int = 0, total: int = 0, aux: Mapping[str, object] | None = None
+        ) -> None:
+            loop.call_soon_threadsafe(steps.put_nowait, views.Progress(status, id, current, total, aux))
 
         async def run() -> None:
             try:
@@ -51,7 +63,7 @@ class Jobs:
 
         return stream()
 
-    async def while_listened(self, work: Callable[[Report, threading.Event], None]) -> views.ProgressStream:
+    async def while_listened(self, work: Callable[[Telling, threading.Event], None]) -> views.ProgressStream:
         """As `run`, for work that ends with who asked for it: the event is set when nobody listens any more, or the daemon stops."""
         cancel = threading.Event()
         steps = self.run(lambda report: work(report, cancel))
@@ -68,20 +80,23 @@ class Jobs:
         return stream()
 
     def output(self, work: Callable[[io.RawIOBase], None]) -> AsyncIterator[bytes]:
-        """Run work in a thread that writes into a file; what it writes comes out. A write fails once nobody listens any more."""
-        outlet = _Outlet(asyncio.get_running_loop())
-        self._cancels.add(outlet.cancel)
+        """Run work in a thread that writes into a file; what it writes comes out. A write fails once nobody listens any more.
 
-        def run() -> None:
-            try:
-                work(outlet)
-            finally:
-                outlet.end()
-
-        running = asyncio.create_task(self._pools.long(run), name="image output")
-        running.add_done_callback(lambda task: task.cancelled() or task.exception())
+        It begins when the first piece is asked for, so that an answer nobody takes costs nothing.
+        """
 
         async def stream() -> AsyncIterator[bytes]:
+            outlet = _Outlet(asyncio.get_running_loop())
+            self._cancels.add(outlet.cancel)
+
+            def run() -> None:
+                try:
+                    work(outlet)
+                finally:
+                    outlet.end()
+
+            running = asyncio.create_task(self._pools.streams(run), name="image output")
+            running.add_done_callback(lambda task: task.cancelled() or task.exception())
             try:
                 while piece := await outlet.take():
                     yield piece
