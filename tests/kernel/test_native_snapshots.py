@@ -6,6 +6,7 @@ import shutil
 import tempfile
 
 import pytest
+from suites import snapshot_files
 from suites import snapshotter as suite
 from support import kernel
 
@@ -16,16 +17,14 @@ from pouch.store.snapshot import native
 ranged = suite.ranged
 
 
-def subject(top):
+@pytest.fixture
+def snapshotter():
+    top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
     places = paths.Paths(f"{top}/lib", f"{top}/run")
     places.ensure()
-    return suite.Subject(native.Native(places), places)
-
-
-@pytest.fixture
-def home():
-    top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
-    yield top
+    subject = suite.Subject(native.Native(places), places)
+    yield subject
+    subject.close()
     for point in mount.mount_points(top):
         mount.unmount(point)
     shutil.rmtree(top)
@@ -35,6 +34,7 @@ def home():
 class TestNative(suite.Snapshotters):
     """The suite on copies."""
 
-    @pytest.fixture
-    def snapshotter(self, home):
-        return subject(home)
+
+@kernel.needs(kernel.user_namespaces, kernel.idmapped_mounts)
+class TestFiles(snapshot_files.Files):
+    """Every kind of file on copies."""

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 
 import pytest
+from suites import snapshot_files
 from suites import snapshotter as suite
 
 from pouch.kernel import mount, namespace
@@ -47,7 +48,9 @@ def snapshotter():
     top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
     places = paths.Paths(f"{top}/lib", f"{top}/run")
     places.ensure()
-    yield suite.Subject(overlay.Overlay(places), places)
+    subject = suite.Subject(overlay.Overlay(places), places)
+    yield subject
+    subject.close()
     for point in mount.mount_points(top):
         mount.unmount(point)
     shutil.rmtree(top)
@@ -85,3 +88,7 @@ class TestOverlay(suite.Snapshotters):
             [self.subject.layer(f"l{number}", lambda d: suite.put(f"{d}/f")) for number in range(9)], userns_fd=ranged
         )
         assert len(made) == 2
+
+
+class TestFiles(snapshot_files.Files):
+    """Every kind of file on overlay."""

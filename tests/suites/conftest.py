@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("suites.inits")
+pytest.register_assert_rewrite("suites.inits", "suites.snapshotter", "suites.snapshot_files")

@@ -5,15 +5,19 @@ The fixture answers a Subject: the snapshotter, its paths, and a way to make a l
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import os
 import stat
 from dataclasses import dataclass
 
 import pytest
 
+from pouch.image import images
 from pouch.kernel import mount, namespace
 from pouch.spec import digest, errors
-from pouch.store import paths, snapshot
+from pouch.store import content, db, paths, snapshot
 
 BASE = 1_000_000
 ID = "c" * 12
@@ -25,6 +29,7 @@ class Subject:
 
     snapshotter: snapshot.Snapshotter
     places: paths.Paths
+    database: db.Database | None = None
 
     def layer(self, name, fill):
         """A layer made by fill(directory); its chain-id."""
@@ -34,6 +39,22 @@ class Subject:
         os.chmod(directory, 0o755)
         fill(directory)
         return chain
+
+    def unpack(self, *tars):
+        """Layers made of tars (bytes), each on those before it; their chain-ids."""
+        if self.database is None:
+            self.database = db.Database(self.places.db)
+        store = images.Images(self.places, self.database, content.Content(self.places, self.database))
+        diff_ids = [digest.of_bytes(tar) for tar in tars]
+        chain = digest.chain_ids(diff_ids)
+        for count, tar in enumerate(tars, 1):
+            opened = functools.partial(contextlib.closing, io.BytesIO(tar))
+            store.layers.ensure(chain[:count], diff_ids[count - 1], opened, lambda *told: None)
+        return list(chain)
+
+    def close(self):
+        if self.database is not None:
+            self.database.close()
 
     def names(self, top, path=""):
         """What a directory of the view shows, without the mount points that every container has."""

@@ -30,24 +30,28 @@ def compare(upper: str, layers: Sequence[str]) -> list[snapshot.Change]:
     except FileNotFoundError:
         return []
     try:
-        found = list(_walk(fd, lowerview.root(layers), "", 0))
+        found = list(_walk(fd, lowerview.root(layers), "", 0, alone=lowerview.is_opaque(fd)))
     finally:
         os.close(fd)
     return sorted(found, key=lambda change: change[1])
 
 
-def _walk(fd: int, merged: Sequence[bytes], above: str, depth: int) -> Iterator[snapshot.Change]:
-    """The changes below one directory of upper. merged: the lower directories it is laid over."""
+def _walk(fd: int, merged: Sequence[bytes], above: str, depth: int, *, alone: bool) -> Iterator[snapshot.Change]:
+    """The changes below one directory of upper. merged: the lower directories of its name; alone: upper's hides them."""
     if depth > DEEPEST:
         raise errors.Unsupported(f"{above}: more than {DEEPEST} directories within each other are not compared")
-    seen: set[bytes] = set()
-    for name in _names(fd):
-        seen.add(name)
+    names = list(map(os.fsencode, os.listdir(fd)))
+    for name in names:
         with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-            yield from _entry(fd, name, merged, f"{above}/{os.fsdecode(name)}", depth)
+            yield from _entry(fd, name, merged, f"{above}/{os.fsdecode(name)}", depth, alone=alone)
+    if alone:
+        for name in lowerview.entries(merged).keys() - set(names):
+            yield snapshot.DELETED, f"{above}/{os.fsdecode(name)}"
 
 
-def _entry(fd: int, name: bytes, merged: Sequence[bytes], path: str, depth: int) -> Iterator[snapshot.Change]:
+def _entry(
+    fd: int, name: bytes, merged: Sequence[bytes], path: str, depth: int, *, alone: bool
+) -> Iterator[snapshot.Change]:
     status = os.stat(name, dir_fd=fd, follow_symlinks=False)
     before = lowerview.find(merged, name)
     if lowerview.is_whiteout(status):
@@ -57,51 +61,28 @@ def _entry(fd: int, name: bytes, merged: Sequence[bytes], path: str, depth: int)
     if not stat.S_ISDIR(status.st_mode):
         yield (snapshot.ADDED if before is None else snapshot.MODIFIED), path
         return
-    yield from _directory(fd, name, before, path, depth)
-
-
-def _directory(
-    fd: int, name: bytes, before: lowerview.Found | None, path: str, depth: int
-) -> Iterator[snapshot.Change]:
     try:
         inner = os.open(name, _DIRECTORY, dir_fd=fd)
     except NotADirectoryError:  # replaced since it was looked at; the next call sees it as it then is
         return
     try:
-        below = before.merged if before else ()
-        opaque = lowerview.is_opaque(inner)
-        children = list(_walk(inner, () if opaque else below, path, depth + 1))
-        if opaque:
-            children = _against_hidden(children, below, path, _names(inner))
-        if before is None:
-            yield snapshot.ADDED, path
-        elif children or not before.merged or _attributes(inner) != _attributes(before.path):
-            yield snapshot.MODIFIED, path
-        yield from children
+        yield from _directory(inner, before, path, depth, alone=alone or lowerview.is_opaque(inner))
     finally:
         os.close(inner)
 
 
-def _against_hidden(
-    children: list[snapshot.Change], below: Sequence[bytes], path: str, present: Sequence[bytes]
-) -> list[snapshot.Change]:
-    """An opaque directory's changes: what it hides is deleted, and what is there again under its old name is modified."""
-    hidden = {name for directory in below for name in os.listdir(directory) if lowerview.find(below, name)}
-    again = {f"{path}/{os.fsdecode(name)}" for name in hidden & set(present)}
-    kept = [(snapshot.MODIFIED if changed in again else kind, changed) for kind, changed in children]
-    return kept + [(snapshot.DELETED, f"{path}/{os.fsdecode(name)}") for name in hidden - set(present)]
-
-
-def _names(fd: int) -> list[bytes]:
-    return [os.fsencode(name) for name in os.listdir(fd)]
+def _directory(
+    fd: int, before: lowerview.Found | None, path: str, depth: int, *, alone: bool
+) -> Iterator[snapshot.Change]:
+    children = list(_walk(fd, before.merged if before else (), path, depth + 1, alone=alone))
+    if before is None:
+        yield snapshot.ADDED, path
+    elif children or not before.merged or _attributes(fd) != _attributes(before.path):
+        yield snapshot.MODIFIED, path
+    yield from children
 
 
 def _attributes(directory: bytes | int) -> tuple[object, ...]:
     """What of a directory can be changed without changing a child."""
     status = os.stat(directory)
-    extended = {
-        name: os.getxattr(directory, name)
-        for name in os.listxattr(directory)
-        if not name.startswith(lowerview.OVERLAY_XATTRS)
-    }
-    return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, extended
+    return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, lowerview.extended(directory)
