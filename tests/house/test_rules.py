@@ -68,7 +68,6 @@ DOORS = {
         "engine/specbuild/build.py",  # the OCI runtime's config.json
         "engine/specbuild/seccomp.py",  # the same of a client's profile
         "image/registry/*",  # what registries and token servers answer
-        "image/unpack.py",  # what the confined helper reports
         "spec/descriptor.py",
         "spec/manifest.py",  # OCI documents
     },
@@ -121,12 +120,15 @@ def test_the_command_line_needs_the_standard_library_only():
 
 
 def test_no_process_begins_by_another_door():
-    """Not os.system, not fork in a program with threads, not asyncio's subprocesses (decision 0005)."""
+    """Not os.system, not fork in a program with threads, not asyncio's subprocesses (decision 0005).
+
+    The unpacking process forks while it has one thread (decision 0023).
+    """
     other = re.compile(
         r"\b(?:os\.(?:system|popen|fork|forkpty|posix_spawnp?|spawn\w+)|pty\.(?:fork|spawn)|create_subprocess_\w+)\("
     )
     found = [path for path, _ in sources.modules() if other.search((sources.SOURCE / path).read_text())]
-    assert found == []
+    assert found == ["image/unpacker.py"]
 
 
 def test_no_file_is_longer_than_the_cap():

@@ -18,7 +18,7 @@ from support import images
 from pouch.image import apply, layers, tar, unpack, unpacker
 from pouch.kernel import confine, mount
 from pouch.spec import digest, errors
-from pouch.store import db, paths
+from pouch.store import content, db, paths
 from pouch.store.snapshot import lowerview
 
 
@@ -45,7 +45,8 @@ class Bench:
         self.places = paths.Paths(f"{top}/l", f"{top}/r")
         self.places.ensure()
         self.database = db.Database(self.places.db)
-        self.layers = layers.Layers(self.places, self.database)
+        self.content = content.Content(self.places, self.database)
+        self.layers = layers.Layers(self.places, self.database, self.content)
         self.said = []
 
     def add(self, *tars):

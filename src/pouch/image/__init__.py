@@ -6,7 +6,11 @@ and become files only in a helper process that cannot reach beyond the layer it 
 
 from __future__ import annotations
 
-from typing import Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object  # typing takes as long to import as all else that an unpacking process needs
 
 
 class Report(Protocol):

@@ -1,4 +1,4 @@
-"""The entries of a layer's tar as files: runs only in the confined helper process, whose root directory is the layer.
+"""The entries of a layer's tar as files: runs only in the confined helper process, whose root directory is the layer and whose umask is 0.
 
 There `/`, `..` and links cannot lead out, so paths are used as they are. The layer's directory is seen through an overlay on
 the layers below it: a file that the tar deletes is simply deleted, and the kernel writes down how (OCI image-spec, layer.md).
@@ -9,10 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 
 from pouch.image import tar
 from pouch.spec import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -22,22 +25,35 @@ _HIGHEST_ID = (1 << 32) - 2
 _OURS = b"trusted.overlay."
 _POSSIBLE = (b"user.", b"security.capability", b"system.posix_acl_")
 """Extended attributes that must be kept; others belong to security modules of the machine the image was made on."""
+_DEFAULT_ACL = b"system.posix_acl_default"
+_INHERITED = stat.S_ISGID
+"""A directory with this bit gives its group to what is made in it."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+_MOST_TIMES = 1 << 12
+"""Directories whose times are held back at once."""
 
 
 class Applier:
     """Writes one layer below the process's root directory."""
 
-    def __init__(self, *, layered: bool, warn: Callable[[str], None]) -> None:
-        """layered: there are layers below. warn: told what could not be kept, in a sentence."""
+    def __init__(self, *, layered: bool, warn: Callable[[str], None], most: int = 0) -> None:
+        """layered: there are layers below. warn: told what could not be kept, in a sentence. most: entries that are allowed, 0: any number."""
         self._layered = layered
         self._warn = warn
-        self._written: set[bytes] = set()
-        self._times: dict[bytes, int] = {}
+        self._most = most
+        self._touched: set[int] = set()
+        """Hashes of the names this layer has something at or below; only where whiteouts can ask for them."""
+        self._times = _Times()
+        self._inherited = layered
+        """Whether what is made may get a group or rights from its directory; a layer of its own has no such directory at first."""
 
     def apply(self, reader: tar.Reader) -> None:
         """Write all entries. Raises CorruptData naming the entry; OSError for what the file system refuses."""
-        for entry in reader:
+        for count, entry in enumerate(reader):
+            if 0 < self._most <= count:
+                raise errors.Forbidden(f"max-layer-files: has more than {self._most} entries")
             try:
                 self._entry(entry, reader)
             except OSError as error:
@@ -45,46 +61,55 @@ class Applier:
                     raise _bad(entry, os.strerror(error.errno)) from error
                 error.filename = entry.name
                 raise
-        # last, since each child written changes its directory's time; a directory may be gone or something else by now
-        for path, mtime in self._times.items():
-            try:
-                if stat.S_ISDIR(os.lstat(b"/" + path).st_mode):
-                    os.utime(b"/" + path, ns=(mtime, mtime))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+        self._times.settle()
 
     def _entry(self, entry: tar.Entry, reader: tar.Reader) -> None:
         name = clean(entry)
-        base = name.rpartition(b"/")[2]
-        if base.startswith(WHITEOUT) or b"/" + _RESERVED in b"/" + name:
-            self._whiteout(entry, name, base)
+        if WHITEOUT in name and self._is_mark(entry, name):
             return
         path = b"/" + name
-        if entry.kind is tar.Kind.DIRECTORY:
+        if name:
+            self._times.keep(path.rpartition(b"/")[0])
+        if entry.kind is tar.Kind.FILE and name:
+            self._file(entry, path, reader)
+        elif entry.kind is tar.Kind.DIRECTORY:
             self._directory(entry, path)
-            self._times[name] = entry.mtime
+            self._times.set(path, entry.mtime)
         elif not name:
             raise _bad(entry, f"the root is a {entry.kind.value}, expected a directory")
         else:
-            self._make(entry, path, reader)
-            self._times.pop(name, None)
-        self._written.add(name)
+            self._make(entry, path)
+        if self._layered:
+            self._touch(name)
+
+    def _touch(self, name: bytes) -> None:
+        """Remember a name and those above it, which may have no entry."""
+        known = hash(name)
+        while known not in self._touched:
+            self._touched.add(known)
+            name = name.rpartition(b"/")[0]
+            known = hash(name)
 
     # -- deletions ----------------------------------------------------------------------------------------------------
 
-    def _whiteout(self, entry: tar.Entry, name: bytes, base: bytes) -> None:
-        above = name[: -len(base)].rstrip(b"/")
+    def _is_mark(self, entry: tar.Entry, name: bytes) -> bool:
+        """Whether the entry is no file but says something of the layers below; it is done then."""
+        above, _, base = name.rpartition(b"/")
         if base == OPAQUE:
             if self._layered:
                 self._hide_children(above)
-            return
+            return True
         if b"/" + _RESERVED in b"/" + name:
-            return
+            return True
+        if not base.startswith(WHITEOUT):
+            return False
         hidden = base[len(WHITEOUT) :]
         if hidden in (b"", b".", b".."):
             raise _bad(entry, "a whiteout of no name")
         if self._layered:
+            self._times.keep(b"/" + above if above else b"")
             self._hide(above + b"/" + hidden if above else hidden)
+        return True
 
     def _hide(self, name: bytes) -> None:
         """Delete what the layers below have under a name; what this layer has there stays, whatever the order."""
@@ -93,58 +118,82 @@ class Applier:
             status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return
-        if name not in self._written and not self._has_below(name):
+        if hash(name) not in self._touched:
             _remove(path, status)
         elif stat.S_ISDIR(status.st_mode):
             self._hide_children(name)
 
     def _hide_children(self, name: bytes) -> None:
+        path = b"/" + name if name else b""
         try:
-            children = os.listdir(b"/" + name)
+            children = os.listdir(path or b"/")
         except (FileNotFoundError, NotADirectoryError):
             return
+        self._times.keep(path)
         for child in children:
             self._hide(name + b"/" + child if name else child)
 
-    def _has_below(self, name: bytes) -> bool:
-        """Whether this layer wrote into a directory it has no entry for."""
-        start = name + b"/"
-        return any(written.startswith(start) for written in self._written)
-
     # -- files --------------------------------------------------------------------------------------------------------
+
+    def _file(self, entry: tar.Entry, path: bytes, reader: tar.Reader) -> None:
+        try:
+            fd = os.open(path, _NEW_FILE, entry.mode)
+        except (FileExistsError, FileNotFoundError):
+            fd = self._in_place(entry, path, lambda: os.open(path, _NEW_FILE, entry.mode))
+        try:
+            data = reader.content()
+            if data is None:
+                _fill(fd, entry, reader)
+            elif data:
+                _write(fd, data)
+            if entry.uid or entry.gid or self._inherited:
+                self._owner(entry)
+                os.fchown(fd, entry.uid, entry.gid)
+                os.fchmod(fd, entry.mode)  # also because a change of owner takes set-id bits away
+            if entry.xattrs:
+                self._xattrs(entry, path)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+        finally:
+            os.close(fd)
 
     def _directory(self, entry: tar.Entry, path: bytes) -> None:
         try:
-            status = os.lstat(path)
+            os.mkdir(path, entry.mode)
+        except FileExistsError:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                self._drop_attributes(entry, path)
+            else:
+                os.unlink(path)
+                os.mkdir(path, entry.mode)
         except FileNotFoundError:
-            status = None
-        if status is not None and not stat.S_ISDIR(status.st_mode):
-            os.unlink(path)
-            status = None
-        if status is None:
-            self._with_parents(entry, path, lambda: os.mkdir(path, 0o700))
-        else:
-            for name in os.listxattr(path, follow_symlinks=False):
-                if os.fsencode(name).startswith(_POSSIBLE) and os.fsencode(name) not in entry.xattrs:
-                    os.removexattr(path, name, follow_symlinks=False)
+            self._with_parents(entry, path, lambda: os.mkdir(path, entry.mode))
         self._attributes(entry, path)
+        if entry.mode & _INHERITED or _DEFAULT_ACL in entry.xattrs:
+            self._inherited = True
 
-    def _make(self, entry: tar.Entry, path: bytes, reader: tar.Reader) -> None:
-        """Anything but a directory, in place of what is there."""
+    def _drop_attributes(self, entry: tar.Entry, path: bytes) -> None:
+        """Of a directory of the layers below: take away what the entry does not have."""
+        for name in os.listxattr(path, follow_symlinks=False):
+            if os.fsencode(name).startswith(_POSSIBLE) and os.fsencode(name) not in entry.xattrs:
+                os.removexattr(path, name, follow_symlinks=False)
+
+    def _make(self, entry: tar.Entry, path: bytes) -> None:
+        """Anything but a file with data or a directory, in place of what is there."""
         if entry.kind is tar.Kind.HARD_LINK:
             self._hard_link(entry, path)
-        elif entry.kind is tar.Kind.FILE:
-            fd = self._in_place(entry, path, lambda: os.open(path, _NEW_FILE, 0o600))
-            try:
-                _fill(fd, entry, reader)
-                self._attributes(entry, path, fd)
-            finally:
-                os.close(fd)
         elif entry.kind is tar.Kind.SYMLINK:
             if not entry.link:
                 raise _bad(entry, "a symbolic link to nothing")
-            self._in_place(entry, path, lambda: os.symlink(entry.link, path))
-            self._attributes(entry, path)
+            try:
+                os.symlink(entry.link, path)
+            except (FileExistsError, FileNotFoundError):
+                self._in_place(entry, path, lambda: os.symlink(entry.link, path))
+            if entry.uid or entry.gid or self._inherited:
+                self._owner(entry)
+                os.lchown(path, entry.uid, entry.gid)
+            if entry.xattrs:
+                self._xattrs(entry, path)
+            os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
         else:
             self._node(entry, path)
 
@@ -174,6 +223,7 @@ class Applier:
             self._warn(f"device {tar.shown(entry.name)} was left out: this host does not let us make one")
             return
         self._attributes(entry, path)
+        os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
 
     def _in_place(self, entry: tar.Entry, path: bytes, make: Callable[[], int | None]) -> int:
         """Make something, after what had its name; the result of `make`, if it has one."""
@@ -195,24 +245,21 @@ class Applier:
 
     # -- attributes ---------------------------------------------------------------------------------------------------
 
-    def _attributes(self, entry: tar.Entry, path: bytes, fd: int = -1) -> None:
-        """Owner first, since that takes set-id bits and capabilities away. A directory's time comes at the end."""
+    def _owner(self, entry: tar.Entry) -> None:
         if entry.uid > _HIGHEST_ID or entry.gid > _HIGHEST_ID:
             raise _bad(entry, f"owned by {entry.uid}:{entry.gid}, beyond the highest id")
-        link = entry.kind is tar.Kind.SYMLINK
-        if fd >= 0:
-            os.fchown(fd, entry.uid, entry.gid)
-            os.fchmod(fd, entry.mode)
-        else:
-            os.lchown(path, entry.uid, entry.gid)
-            if not link:
-                os.chmod(path, entry.mode)
+
+    def _attributes(self, entry: tar.Entry, path: bytes) -> None:
+        """Owner first, since that takes set-id bits and capabilities away."""
+        self._owner(entry)
+        os.lchown(path, entry.uid, entry.gid)
+        os.chmod(path, entry.mode)
+        if entry.xattrs:
+            self._xattrs(entry, path)
+
+    def _xattrs(self, entry: tar.Entry, path: bytes) -> None:
         for name, value in entry.xattrs.items():
             self._xattr(entry, path, name, value)
-        if fd >= 0:
-            os.utime(fd, ns=(entry.mtime, entry.mtime))
-        elif entry.kind is not tar.Kind.DIRECTORY:
-            os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
 
     def _xattr(self, entry: tar.Entry, path: bytes, name: bytes, value: bytes) -> None:
         if name.startswith(_OURS):
@@ -229,10 +276,65 @@ class Applier:
             )
 
 
+class _Times:
+    """Modification times of directories, put right after the last change in each: every child that is made or deleted changes them.
+
+    A directory that only gets another child keeps the time it has. Directories are told by their inode, since links can lead to
+    one by several names. Few are held at once: a directory that is written to again later is simply looked at again.
+    """
+
+    def __init__(self) -> None:
+        self._inodes: dict[bytes, int] = {}
+        """Of paths that were looked at; b"" is the root."""
+        self._found: dict[int, tuple[bytes, int]] = {}
+        """By inode: a path that leads there, and the time it is to have."""
+
+    def keep(self, path: bytes) -> None:
+        """Something is about to change in this directory; where it is not there yet, in the next one above."""
+        while path not in self._inodes:
+            try:
+                status = os.stat(path or b"/")
+            except OSError:
+                if not path:
+                    return
+                path = path.rpartition(b"/")[0]
+                continue
+            self._note(path, status.st_ino)
+            self._found.setdefault(status.st_ino, (path, status.st_mtime_ns))
+            return
+
+    def set(self, path: bytes, mtime: int) -> None:
+        """A directory was made or changed and is to have this time."""
+        inode = os.stat(path).st_ino
+        self._note(path if path != b"/" else b"", inode)
+        self._found[inode] = (path, mtime)
+
+    def settle(self) -> None:
+        """Set all times. A directory may be gone or something else by now."""
+        for inode, (path, mtime) in self._found.items():
+            try:
+                status = os.stat(path or b"/")
+                if status.st_ino == inode and stat.S_ISDIR(status.st_mode) and status.st_mtime_ns != mtime:
+                    os.utime(path or b"/", ns=(mtime, mtime))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        self._inodes.clear()
+        self._found.clear()
+
+    def _note(self, path: bytes, inode: int) -> None:
+        if len(self._inodes) >= _MOST_TIMES:
+            self.settle()
+        self._inodes[path] = inode
+
+
 def clean(entry: tar.Entry, path: bytes | None = None) -> bytes:
     """A name without leading slash, `.` and empty parts; b"" is the root. Raises CorruptData where `..` leads out."""
+    whole = entry.name if path is None else path
+    short = whole.strip(b"/").removeprefix(b"./")
+    if b"//" not in short and b"/." not in short and not short.startswith((b".", b"/")):
+        return short  # as nearly all are
     parts: list[bytes] = []
-    for part in (entry.name if path is None else path).split(b"/"):
+    for part in whole.split(b"/"):
         if part == b"..":
             if not parts:
                 raise _bad(
@@ -244,13 +346,20 @@ def clean(entry: tar.Entry, path: bytes | None = None) -> bytes:
     return b"/".join(parts)
 
 
+def _write(fd: int, data: memoryview) -> None:
+    while len(data) > (done := os.write(fd, data)):
+        data = data[done:]
+
+
 def _fill(fd: int, entry: tar.Entry, reader: tar.Reader) -> None:
     if entry.fragments is not None:
         os.ftruncate(fd, entry.size)
-    for offset, piece in reader.pieces():
-        done = 0
-        while done < len(piece):
-            done += os.pwrite(fd, piece[done:] if done else piece, offset + done)
+        for offset, piece in reader.pieces():
+            os.lseek(fd, offset, os.SEEK_SET)
+            _write(fd, piece)
+        return
+    for _, piece in reader.pieces():
+        _write(fd, piece)
 
 
 def _remove(path: bytes, status: os.stat_result) -> None:

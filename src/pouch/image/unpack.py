@@ -1,61 +1,89 @@
-"""One layer's tar into a directory, by a helper process (`image.unpacker`); the digest of what went in is known only here."""
+"""One layer into a directory, by a helper process (`image.unpacker`) that decompresses, hashes and writes; here bytes are only moved."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from pouch.image import Readable, tar
+from pouch.image import Readable, compression
 from pouch.spec import digest, errors
 
 _SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pouch.image import unpacker; sys.exit(unpacker.main(sys.argv[1:]))"
-_PIPE = 1 << 20
-_LONGEST_REPORT = 1 << 20
+_START = (
+    "import sys; sys.path[:0] = [sys.argv.pop(1)]; sys.path += sys.argv.pop(1).split(':'); "
+    "from pouch.image import unpacker; sys.exit(unpacker.main(sys.argv[1:]))"
+)
+_PIPE = _PIECE = 1 << 20
+_LONGEST_VERDICT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a layer may become; 0: anything. size: bytes of its tar; files: its entries; ratio: times its stored size, beyond the first GiB."""
+
+    size: int = 64 << 30
+    files: int = 4_000_000
+    ratio: int = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What came of it. size: bytes of the tar; warnings: sentences about what could not be kept."""
+    """What came of it. diff_id: digest of the tar; size: its bytes; warnings: sentences about what could not be kept."""
 
     diff_id: str
     size: int
     warnings: tuple[str, ...]
 
 
-class _Verdict(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the helper answers, see `image.unpacker`."""
+
     error: str
     message: str
+    digest: str
+    size: int
     warnings: tuple[str, ...]
 
 
 def unpack(
-    stream: Readable, home: str, below: Sequence[str], what: str, *, progress: Callable[[int], None] = lambda size: None
+    stream: Readable,
+    home: str,
+    below: Sequence[str],
+    what: str,
+    *,
+    progress: Callable[[int], None] = lambda size: None,
+    limits: Limits = Limits(),
 ) -> Unpacked:
-    """Unpack a tar (not compressed) into `home`/fs, which must exist with the attributes of the layers below it.
+    """Unpack a layer as it is stored (plain, gzip, zstd, xz or bzip2) into `home`/fs, which must exist with the attributes of the layers below.
 
-    below: the directories of those layers, top first. progress: told the bytes so far. The caller compares the diff-id, and
-    deletes `home` when this raises: CorruptData for the tar, Unavailable for a full disk, what `stream` raises. `what` names the layer.
+    below: the directories of those layers, top first. progress: told how many stored bytes were sent so far. The caller compares the
+    diff-id, and deletes `home` when this raises: CorruptData for the layer, Forbidden beyond a limit, Unavailable for a full disk,
+    what `stream` raises. A stream that is a file (`fileno`, `tell`) is sent by the kernel. `what` names the layer.
     """
     for name in ("work", "mnt") if below else ():
         os.mkdir(f"{home}/{name}", 0o700)
     # -I -S: neither the user's environment nor site packages; starts in half the time
-    command = [sys.executable, "-I", "-S", "-c", _START, _SOURCE, f"{home}/fs", f"{home}/work", f"{home}/mnt", *below]
+    command = [sys.executable, "-I", "-S", "-c", _START, _SOURCE, ":".join(compression.directories())]
+    command += [str(limit) for limit in (limits.size, limits.files, limits.ratio)]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={}
+        [*command, f"{home}/fs", f"{home}/work", f"{home}/mnt", *below],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env={},
     )
     with process:
         assert process.stdin is not None
         try:
-            hexadecimal, size = _feed(stream, process.stdin.fileno(), progress)
+            _feed(stream, process.stdin.fileno(), progress)
         except BaseException:
             process.kill()
             raise
@@ -65,48 +93,57 @@ def unpack(
                 process.stdin.close()
             process.stdin = None
         output, complaint = process.communicate()
-    verdict = _verdict(output, complaint, process.returncode, what)
+    verdict = _verdict(output[-_LONGEST_VERDICT:], complaint, process.returncode, what)
     if verdict.error:
         raise _failure(verdict, what, home)
-    return Unpacked(digest.of_hex(hexadecimal), size, verdict.warnings)
+    return Unpacked(digest.of_hex(verdict.digest), verdict.size, verdict.warnings)
 
 
-def _feed(stream: Readable, fd: int, progress: Callable[[int], None]) -> tuple[str, int]:
-    """Send the stream to the helper; its sha256 in hexadecimal and its size. Ends early when the helper does: its verdict says why."""
+def _feed(stream: Readable, fd: int, progress: Callable[[int], None]) -> None:
+    """Send the stream to the helper. Ends early when the helper does: its verdict says why."""
     with contextlib.suppress(OSError):  # a limit of the user's (pipe(7))
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
-    hasher = hashlib.sha256()
-    size = 0
-    while piece := stream.read(tar.PIECE):
-        hasher.update(piece)
-        size += len(piece)
-        try:
-            _write(fd, piece)
-        except BrokenPipeError:
-            break
-        progress(size)
-    return hasher.hexdigest(), size
+    source, position = _file(stream)
+    sent = 0
+    with contextlib.suppress(BrokenPipeError):
+        if source >= 0:
+            while moved := os.splice(source, fd, _PIECE, offset_src=position + sent):
+                sent += moved
+                progress(sent)
+            return
+        while piece := stream.read(_PIECE):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            sent += len(piece)
+            progress(sent)
 
 
-def _write(fd: int, piece: bytes) -> None:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+def _file(stream: Readable) -> tuple[int, int]:
+    """The descriptor behind a stream and the place in it where the stream is; (-1, 0) where it is no regular file."""
+    try:
+        fd, position = stream.fileno(), stream.tell()  # type: ignore[attr-defined]
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd, position
+    except (AttributeError, OSError):
+        pass
+    return -1, 0
 
 
 def _verdict(output: bytes, complaint: bytes, code: int, what: str) -> _Verdict:
-    try:
-        return msgspec.json.decode(output[-_LONGEST_REPORT:].rpartition(b"\n{")[2] or output, type=_Verdict)
-    except msgspec.DecodeError as error:
+    fields = output.decode("utf-8", "replace").split("\0")
+    if len(fields) < 5 or not fields[3].isdigit():
         last = complaint.strip().rpartition(b"\n")[2].decode(errors="replace")
-        raise errors.Unavailable(
-            f"{what}: the unpacking process ended with code {code}: {last or 'no message'}"
-        ) from error
+        raise errors.Unavailable(f"{what}: the unpacking process ended with code {code}: {last or 'no message'}")
+    return _Verdict(fields[0], fields[1], fields[2], int(fields[3]), tuple(fields[4:-1]))
 
 
 def _failure(verdict: _Verdict, what: str, home: str) -> errors.PouchError:
     if verdict.error == "corrupt":
         return errors.CorruptData(f"{what}: {verdict.message.removeprefix('layer: ')}")
+    if verdict.error == "limit":
+        key, _, message = verdict.message.partition(": ")
+        return errors.Forbidden(f"{what}: {message}", hint=f"the limit is {key} in pouchd's configuration")
     if verdict.error == "full":
         return errors.Unavailable(
             f"{what}: cannot write below {os.path.dirname(home)}: {verdict.message}",

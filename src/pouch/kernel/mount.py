@@ -249,3 +249,12 @@ def unescape(text: bytes) -> bytes:
 def make_private(target: str) -> None:
     """Cut a mount and all below it off from propagation, in both directions."""
     libc.mount("none", target, "", libc.MS_PRIVATE | libc.MS_REC, "")
+
+
+def leave_namespace() -> None:
+    """Give the calling thread a mount namespace of its own, cut off from the old one.
+
+    For a process that is about to confine itself and has no other threads; it cannot go back.
+    """
+    libc.unshare(libc.CLONE_NEWNS)
+    make_private("/")

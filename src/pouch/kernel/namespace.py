@@ -123,9 +123,5 @@ def _in_new_thread(enter: Callable[[], None], fn: Callable[[], T]) -> T:
 
 
 def leave_mount_namespace() -> None:
-    """Give the calling thread a mount namespace of its own, cut off from the old one.
-
-    For a process that is about to confine itself and has no other threads; it cannot go back.
-    """
-    libc.unshare(libc.CLONE_NEWNS)
-    mount.make_private("/")
+    """See `mount.leave_namespace`."""
+    mount.leave_namespace()

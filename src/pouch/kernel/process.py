@@ -14,7 +14,7 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pouch.kernel import libc
+from pouch.kernel import capability, libc
 from pouch.spec import errors
 
 _GONE = (FileNotFoundError, ProcessLookupError)
@@ -26,16 +26,7 @@ _RT_FIRST, _RT_LAST = 34, 64
 """SIGRTMIN and SIGRTMAX as C libraries on Linux have them: the first two real-time signals are their own (signal(7))."""
 _NAME = re.compile(r"(?:SIG)?([A-Z0-9]+)(?:([+-])([0-9]{1,2}))?")
 
-CAPABILITIES = tuple(
-    "CAP_" + name
-    for name in (
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
-        "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
-        "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-    ).split()
-)
-"""By their number (linux/capability.h)."""
+CAPABILITIES = capability.NAMES
 
 _RLIMIT_LOCKS = 10
 RLIMIT_NAMES: Mapping[str, int] = {
