@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from pouch.engine import clock as clocks
+from pouch.engine import record as records
 from pouch.spec import event
 
 KEPT = 1024
@@ -58,6 +59,12 @@ class Events:
         """End all subscriptions."""
         for listener in tuple(self._listeners):
             listener.end()
+
+
+def of_container(bus: Events, record: records.Record, action: str, **attributes: str) -> None:
+    """Tell of a container, with Docker's attributes."""
+    found = {**record.labels, "image": record.image_name, "name": record.name, **attributes}
+    bus.publish("container", action, record.id, found)
 
 
 class _Listener:

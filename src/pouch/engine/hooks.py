@@ -41,6 +41,12 @@ def state(record: records.Record, status: str, bundle: str, rootfs: str, **more:
     }
 
 
+def document(equipment: tools.Equipment, record: records.Record, status: str, **more: object) -> dict[str, object]:
+    """`state` with the container's places on this host."""
+    paths = equipment.paths
+    return state(record, status, paths.container_run(record.id), paths.rootfs(record.id), **more)
+
+
 def environment(document: Mapping[str, object]) -> dict[str, str]:
     """The scalar members as POUCH_ variables: exitCode becomes POUCH_EXIT_CODE."""
     found = dict(child.ENVIRONMENT)
