@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,6 +23,8 @@ class Pools:
         self._fs = ThreadPoolExecutor(4, "fs")
         self._long = ThreadPoolExecutor(4, "long")
         self._streams = ThreadPoolExecutor(64, "stream")
+        self._pulls = ThreadPoolExecutor(16, "pull")
+        self._background = ThreadPoolExecutor(2, "background")
 
     async def db(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Database."""
@@ -37,10 +42,30 @@ class Pools:
         """What waits for a client or a registry most of its time: a slow one of these must not hold up the other pools."""
         return await _run(self._streams, fn, *args, **kwargs)
 
+    async def background(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What nobody waits for: seconds and more."""
+        return await _run(self._background, fn, *args, **kwargs)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have this done in the background, before the daemon ends; from any thread."""
+        self._background.submit(_logged, work)
+
+    async def pulls(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Images from registries: minutes, of which some are spent unpacking."""
+        return await _run(self._pulls, fn, *args, **kwargs)
+
     def close(self) -> None:
-        """Wait for what is running, take no more."""
-        for pool in (self._streams, self._long, self._fs, self._db):
+        """Wait for what is running and for what was put off, take no more."""
+        for pool in (self._pulls, self._streams, self._long, self._fs, self._db):
             pool.shutdown(wait=True, cancel_futures=True)
+        self._background.shutdown(wait=True)
+
+
+def _logged(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:
+        log.exception("work in the background failed")
 
 
 async def _run(pool: ThreadPoolExecutor, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

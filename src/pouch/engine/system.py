@@ -13,6 +13,7 @@ from pouch import __version__
 from pouch.engine import clock, facade, shelf
 from pouch.engine import equipment as tools
 from pouch.engine import settings as engine_settings
+from pouch.engine import usage as disk_usage
 from pouch.kernel import cgroup, host
 from pouch.spec import container, errors
 
@@ -114,7 +115,7 @@ class System:
 
     async def usage(self) -> Mapping[str, object]:
         """See the facade."""
-        raise errors.Unsupported("this version does not count the disk's use")
+        return await disk_usage.usage(self._equipment, self._shelf)
 
     async def doctor(self, fix: bool) -> Sequence[facade.Finding]:
         """See the facade."""

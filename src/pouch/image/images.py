@@ -18,7 +18,7 @@ from pouch.image import layers as layer_room
 from pouch.image import removal, repair
 from pouch.kernel import disk
 from pouch.spec import digest, errors, manifest, reference
-from pouch.store import content, db, gc, image_records, paths
+from pouch.store import content, db, gc, paths
 
 NEVER = "0001-01-01T00:00:00Z"
 """Docker's date of an image whose configuration has none."""
@@ -80,7 +80,7 @@ class Usage:
     """What the store takes. total: bytes of all layers' tars and blobs; images: what each takes of them, by id."""
 
     total: int
-    images: Mapping[str, image_records.Use]
+    images: Mapping[str, db.Use]
 
 
 class Images:
@@ -94,7 +94,7 @@ class Images:
         self.content = blobs
         self.layers = layer_room.Layers(places, database, blobs)
         self.collector = gc.Collector(places, database, defer=defer)
-        self.kept: Callable[[], None] = lambda: None
+        self.kept: Callable[[], object] = lambda: None
         """Called when an image was kept: it is time for a `flush` soon."""
         self._database = database
         self._decoded: OrderedDict[str, tuple[bytes, manifest.ImageConfig]] = OrderedDict()

@@ -30,6 +30,7 @@ _LAST_ID = 1 << 32
 ImageRow = image_records.ImageRow
 LayerRow = image_records.LayerRow
 BlobRow = image_records.BlobRow
+Use = image_records.Use
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from pouch.edge.http import message, router
+from pouch.edge.http import message, present, router
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.spec import errors
@@ -31,7 +32,7 @@ _KINDS_OF_USAGE = {
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
     """The noun's routes."""
-    noun = System(facade.system)
+    noun = System(facade.system, facade.containers)
     return (
         Route("GET", "/_ping", noun.ping),
         Route("HEAD", "/_ping", noun.ping),
@@ -46,8 +47,9 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
 class System:
     """The handlers."""
 
-    def __init__(self, system: engine.SystemFacade) -> None:
+    def __init__(self, system: engine.SystemFacade, containers: engine.ContainersFacade) -> None:
         self._system = system
+        self._containers = containers
 
     async def ping(self, request: Request) -> Answer:
         """Whether the daemon answers, and which API it speaks."""
@@ -73,7 +75,17 @@ class System:
             member for kind, members in _KINDS_OF_USAGE.items() if wanted and kind not in wanted for member in members
         ]
         found = dict(await self._system.usage())
+        found["Containers"] = await self._sized(found["Containers"])
         return message.reply(found | {member: 0 if member.endswith("Size") else None for member in left_out})
+
+    async def _sized(self, sizes: object) -> list[dict[str, object]]:
+        """The lines of `docker ps -as` for the containers whose sizes are known."""
+        by_id = {one["Id"]: one for one in sizes} if isinstance(sizes, list) else {}
+        if not by_id:
+            return []
+        now = time.time()
+        views = await self._containers.list(all=True)
+        return [{**present.summary(view, now), **by_id[view.id]} for view in views if view.id in by_id]
 
     async def look(self, request: Request) -> Answer:
         """What `doctor` finds; changes nothing."""
