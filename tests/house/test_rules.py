@@ -76,6 +76,7 @@ DOORS = {
     "zstandard": {"image/compression.py"},
     "subprocess": {
         "cli/commands/doctor.py",  # examines a host without a daemon
+        "cli/credential_programs.py",  # docker-credential-*: of the user, as the user
         "image/busybox.py",  # asks busybox for its applets
         "image/mmdebstrap.py",
         "image/unpack.py",  # the confined helper

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 VERSION = "v1.43"
 PIECE = 65536
 HEADERS_LIMIT = 1 << 20
+TICK_SECONDS = 0.5
 
 Query = Mapping[str, object]
 
@@ -52,9 +53,10 @@ class Client:
         query: Query | None = None,
         body: object = None,
         upload: Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Send a request and read the answer's head. Raises ApiError for an answer of 400 or more."""
-        headers = {"Connection": "close"}
+        headers = {"Connection": "close", **(headers or {})}
         return self._exchange(self._connect(), method, path, query, headers, body, upload)
 
     def hijack(self, path: str, query: Query | None = None, body: object = None) -> Response:
@@ -122,6 +124,8 @@ class Response:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.while_waiting: Callable[[], object] | None = None
+        """Called every `TICK_SECONDS` while the daemon sends nothing."""
         self._buffer = b""
         self.status, self.headers = self._head()
 
@@ -142,7 +146,7 @@ class Response:
 
     def _until(self, end: bytes, limit: int) -> bytes:
         while end not in self._buffer:
-            piece = self.connection.recv(PIECE)
+            piece = self._receive()
             if not piece:
                 raise ConnectionResetError("the daemon closed the connection before its answer was complete")
             self._buffer += piece
@@ -181,7 +185,7 @@ class Response:
 
     def _exactly(self, size: int) -> Iterator[bytes]:
         while size:
-            piece = self.take_buffered() or self.connection.recv(PIECE)
+            piece = self.take_buffered() or self._receive()
             if not piece:
                 raise ConnectionResetError("the daemon closed the connection before its answer was complete")
             piece, self._buffer = piece[:size], piece[size:]
@@ -189,8 +193,18 @@ class Response:
             yield piece
 
     def _rest(self) -> Iterator[bytes]:
-        while piece := self.take_buffered() or self.connection.recv(PIECE):
+        while piece := self.take_buffered() or self._receive():
             yield piece
+
+    def _receive(self) -> bytes:
+        if self.while_waiting is not None:
+            import select
+
+            poll = select.poll()
+            poll.register(self.connection, select.POLLIN)
+            while not poll.poll(TICK_SECONDS * 1000):
+                self.while_waiting()
+        return self.connection.recv(PIECE)
 
     def read(self) -> bytes:
         """The whole body."""

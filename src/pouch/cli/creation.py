@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from pouch.cli import command, files, tty, units, volumes
-from pouch.cli.errors import ApiError, CliError
+from pouch.cli import command, files, names, tty, units, volumes
+from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ def _check(parsed: Parsed) -> None:
         raise CliError("pouch: conflicting options: --cpus cannot be used with --cpu-quota or --cpu-period", REFUSED)
     if parsed.given("app-exit") and not (parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript")):
         raise CliError("pouch: --app-exit is for rich containers\nhint: add --rich.", REFUSED)
-    if parsed.text("pull") == "always":
-        raise CliError(f"pouch: --pull always: this version cannot pull images\n{HOW_TO_GET_IMAGES}", REFUSED)
 
 
 def _host(parsed: Parsed) -> dict[str, Any]:
@@ -101,8 +100,8 @@ def _host(parsed: Parsed) -> dict[str, Any]:
     for member, flag in _SWITCHES.items():
         if parsed.on(flag):
             host[member] = True
-    for member, names in _LISTS.items():
-        if values := parsed.many(*names):
+    for member, spellings in _LISTS.items():
+        if values := parsed.many(*spellings):
             host[member] = values
     if parsed.given("cpus"):
         host["NanoCpus"] = units.parse_cpus(parsed.text("cpus"))
@@ -221,12 +220,6 @@ def _volumes(parsed: Parsed, config: dict[str, Any]) -> None:
         config["Volumes"] = {target: {} for target in nameless}
 
 
-HOW_TO_GET_IMAGES = (
-    "hint: `pouch load -i FILE` reads what `docker save` wrote; `pouch image bootstrap debian:bookworm` (or busybox) makes one; "
-    "`pouch images` lists those at hand."
-)
-
-
 def create(client: Client, parsed: Parsed) -> tuple[str, dict[str, Any]]:
     """Create the container and tell its warnings; its id and the document it was made of."""
     config = document(parsed)
@@ -234,10 +227,7 @@ def create(client: Client, parsed: Parsed) -> tuple[str, dict[str, Any]]:
         config["HostConfig"]["ConsoleSize"] = list(size)
     cid_file = _CidFile(parsed.text("cidfile"))
     try:
-        answer = client.post("/containers/create", {"name": parsed.text("name") or None}, config)
-    except ApiError as error:
-        cid_file.discard()
-        raise _without_image(error, config["Image"], parsed) from None
+        answer = _created(client, config, parsed)
     except BaseException:
         cid_file.discard()
         raise
@@ -247,13 +237,42 @@ def create(client: Client, parsed: Parsed) -> tuple[str, dict[str, Any]]:
     return answer["Id"], config
 
 
-def _without_image(error: ApiError, image: str, parsed: Parsed) -> CliError:
-    if error.status != 404 or "No such image" not in error.message or parsed.text("pull") == "never":
-        return error
-    last = image.rpartition("/")[2]
-    shown = image if ":" in last or "@" in image else f"{image}:latest"
-    message = f"pouch: Unable to find image '{shown}' locally, and this version does not pull from registries"
-    return CliError(f"{message}\n{HOW_TO_GET_IMAGES}", REFUSED)
+def _created(client: Client, config: dict[str, Any], parsed: Parsed) -> Any:
+    """The daemon's answer; the image is pulled before, or when it is missing, as `--pull` says."""
+    when, image = parsed.text("pull"), config["Image"]
+    query = {"name": parsed.text("name") or None, "platform": parsed.text("platform") or None}
+    if when == "always":
+        _pull(client, image, parsed)
+    try:
+        return client.post("/containers/create", query, config)
+    except ApiError as error:
+        if when != "missing" or error.status != 404 or not error.message.partition(": ")[2].startswith(_MISSING):
+            raise
+    command.warn(f"Unable to find image '{names.tagged(image)}' locally")
+    _pull(client, image, parsed)
+    return client.post("/containers/create", query, config)
+
+
+_MISSING = ("No such image", "image with reference")
+"""How the daemon begins to say that an image is not here, or not for that platform."""
+
+
+def _pull(client: Client, image: str, parsed: Parsed) -> None:
+    """stdout is the container's: how far the pull is goes to stderr."""
+    from pouch.cli import pulling
+
+    try:
+        pulling.pull(client, image, platform=parsed.text("platform"), quiet=parsed.on("quiet"), out=sys.stderr)
+    except EngineError as error:
+        if isinstance(error, Unreachable) or "\nhint: " in error.message:
+            raise
+        raise EngineError(f"{error.message}\n{HOW_TO_GET_IMAGES}") from None
+
+
+HOW_TO_GET_IMAGES = (
+    "hint: without a registry: `pouch load -i FILE` reads what `docker save` wrote; `pouch image bootstrap debian:bookworm` "
+    "(or busybox) makes one."
+)
 
 
 class _CidFile:

@@ -84,7 +84,7 @@ BASICS = (
     text("cidfile", help="Write the container ID to the file", value="file"),
     text(
         "pull",
-        help="What to do about a missing image (missing|never|always); this version cannot pull",
+        help="When to pull the image (missing|always|never)",
         default="missing",
         value="when",
         check=one_of(*PULLS),  # type: ignore[arg-type]
@@ -93,7 +93,8 @@ BASICS = (
     many("label-file", help="Read in a file of labels, one a line", value="file"),
     many("annotation", help="Add an annotation (passed to the OCI runtime)", value="key=value", check=pair),
     text("runtime", help="OCI runtime to use (crun, runc)"),
-    switch("quiet", "q", ""),
+    text("platform", help="Which of a multi-platform image (os/architecture[/variant])", value="platform"),
+    switch("quiet", "q", "Suppress the pull output"),
 )
 
 ENV = many(

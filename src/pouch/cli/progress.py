@@ -1,66 +1,75 @@
-"""Docker's JSON progress stream, drawn: one line per item that is redrawn on a terminal, plain sentences elsewhere."""
+"""Docker's JSON progress stream, shown: on a terminal lines that are redrawn in place, elsewhere a line per change of status."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 
-from pouch.cli import command, table, tty, units
-from pouch.cli.errors import CliError
+from pouch.cli import table, tty
+from pouch.cli.errors import EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TextIO
 
     from pouch.cli.client import Response
 
-BAR = 30
+
+def show(response: Response, *, quiet: bool = False, out: TextIO | None = None) -> str:
+    """Show the stream to its end; the last sentence in it. Raises EngineError for the error that it may end with.
+
+    quiet: nothing of what is only progress. out: stdout unless given.
+    """
+    out = out or sys.stdout
+    if quiet or not _live(out):
+        return _plainly(response, out, quiet=quiet)
+    from pouch.cli import drawing
+
+    lines = drawing.Drawing(out, tty.size, time.monotonic)
+    response.while_waiting = lines.draw
+    last = ""
+    try:
+        for message in response.messages():
+            _raise_error(message)
+            if not message.get("id"):
+                last = _sentence(message)
+                lines.sentence(last)
+            else:
+                lines.take(message)
+    finally:
+        lines.draw()  # also after Ctrl-C: what stays on the screen is what was last told
+    return last
 
 
-def show(response: Response, *, quiet: bool = False) -> None:
-    """Draw the stream to its end. Raises CliError for the error that it may end with."""
-    drawn: dict[str, int] = {}
-    live = tty.is_terminal(1) and not quiet
+def _live(out: TextIO) -> bool:
+    return tty.is_terminal(out.fileno()) and os.environ.get("TERM") != "dumb"
+
+
+def _plainly(response: Response, out: TextIO, *, quiet: bool) -> str:
+    told: dict[str, str] = {}
+    last = ""
     for message in response.messages():
-        if error := message.get("error"):
-            raise CliError(f"Error response from daemon: {error}")
-        if "stream" in message:
-            _sentence(message["stream"].rstrip("\n"), drawn)
-        elif not message.get("id"):
-            if not quiet:
-                _sentence(message.get("status", ""), drawn)
-        elif live:
-            _redraw(message, drawn)
-        elif not quiet and not message.get("progressDetail"):
-            print(table.clean(f"{message['id']}: {message.get('status', '')}"), flush=True)
+        _raise_error(message)
+        name, status = str(message.get("id") or ""), str(message.get("status") or "")
+        if not name:
+            last = _sentence(message)
+            if last and (not quiet or "stream" in message):
+                _print(last, out)
+        elif not quiet and not message.get("progressDetail") and told.get(name) != status:
+            told[name] = status
+            _print(f"{name}: {status}", out)
+    return last
 
 
-def _sentence(text: str, drawn: dict[str, int]) -> None:
-    for line in text.split("\n"):
-        print(table.clean(line), flush=True)
-    drawn.clear()  # what was drawn stays above
+def _sentence(message: dict[str, Any]) -> str:
+    return str(message.get("stream") or message.get("status") or "").rstrip("\n")
 
 
-def _redraw(message: dict[str, Any], drawn: dict[str, int]) -> None:
-    """Go up to the item's line, write it anew, come back down."""
-    name = message["id"]
-    if name not in drawn:
-        drawn[name] = len(drawn)
-        sys.stdout.write("\n")
-    up = len(drawn) - drawn[name]
-    text = table.clean(line(message))[: command.width_of_terminal() - 1]
-    sys.stdout.write(f"\x1b[{up}A\r\x1b[2K{text}\x1b[{up}B\r")
-    sys.stdout.flush()
+def _print(text: str, out: TextIO) -> None:
+    print(table.clean(text, keep="\n"), file=out, flush=True)
 
 
-def line(message: dict[str, Any]) -> str:
-    """`layer 1: Extracting [====>   ] 12.3MB/80MB`."""
-    detail = message.get("progressDetail") or {}
-    current, total = detail.get("current", 0), detail.get("total", 0)
-    text = f"{message['id']}: {message.get('status', '')}"
-    if not current and not total:
-        return text
-    if not total:
-        return f"{text} {units.decimal_size(current)}"
-    done = min(BAR * current // total, BAR)
-    bar = ("=" * done + ">" * (done < BAR)).ljust(BAR)
-    return f"{text} [{bar}] {units.decimal_size(current)}/{units.decimal_size(total)}"
+def _raise_error(message: dict[str, Any]) -> None:
+    if error := message.get("error"):
+        raise EngineError(f"Error response from daemon: {error}")

@@ -9,15 +9,22 @@ COMMON: Entries = {
     "exec": ("exec", "Execute a command in a running container"),
     "ps": ("ps", "List containers"),
     "logs": ("logs", "Fetch the logs of a container"),
+    "pull": ("pull", "Download an image from a registry"),
+    "push": ("push", "Upload an image to a registry"),
     "top": ("top", "Display the running processes of a container (--tree: by init, app, system services, kits)"),
     "images": ("images", "List images"),
+    "login": ("login", "Log in to a registry"),
+    "logout": ("logout", "Log out from a registry"),
+    "search": ("search", "Search a registry for images"),
     "doctor": ("doctor", "Check this host, say what to do, and mend it with --fix"),
 }
 
 CONTAINERS: Entries = {
     "attach": ("attach", "Attach local standard input, output, and error streams to a running container"),
+    "commit": ("commit", "Create a new image from a container's changes"),
     "create": ("create", "Create a new container"),
     "diff": ("diff", "Inspect changes to files or directories on a container's filesystem"),
+    "export": ("export", "Export a container's filesystem as a tar archive"),
     "kill": ("kill", "Kill one or more running containers"),
     "pause": ("pause", "Pause all processes within one or more containers"),
     "rename": ("rename", "Rename a container"),
@@ -32,10 +39,13 @@ CONTAINERS: Entries = {
 OTHERS: Entries = {
     "events": ("events", "Get real time events from the server"),
     "history": ("history", "Show the history of an image"),
+    "import": ("image_import", "Import the contents from a tarball to create a filesystem image"),
     "info": ("info", "Display system-wide information"),
     "inspect": ("inspect", "Return low-level information on containers and images"),
     "load": ("load", "Load an image from a tar archive or STDIN"),
     "rmi": ("rmi", "Remove one or more images"),
+    "save": ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
+    "tag": ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     "version": ("version", "Show the version information of pouch and pouchd"),
 }
 
@@ -56,17 +66,32 @@ GROUPS: dict[str, tuple[str, Entries]] = {
         {
             "bootstrap": ("image_bootstrap", "Make an image of a Debian suite or of busybox on this host"),
             "history": OTHERS["history"],
+            "import": OTHERS["import"],
             "inspect": ("image_inspect", "Display detailed information on one or more images"),
             "load": OTHERS["load"],
             "ls": ("images", "List images"),
             "list": ("images", ""),
+            "prune": ("image_prune", "Remove unused images"),
+            "pull": COMMON["pull"],
+            "push": COMMON["push"],
             "rm": ("rmi", "Remove one or more images"),
             "remove": ("rmi", ""),
+            "save": OTHERS["save"],
+            "tag": OTHERS["tag"],
         },
+    ),
+    "manifest": (
+        "Look at images in registries",
+        {"inspect": ("manifest_inspect", "Display what a registry has under a name, without pulling it")},
     ),
     "system": (
         "Manage the daemon and the host",
-        {"doctor": COMMON["doctor"], "events": OTHERS["events"], "info": OTHERS["info"]},
+        {
+            "df": ("system_df", "Show disk usage"),
+            "doctor": COMMON["doctor"],
+            "events": OTHERS["events"],
+            "info": OTHERS["info"],
+        },
     ),
 }
 

@@ -28,14 +28,24 @@ def columns(rows: Sequence[Sequence[str]], narrowest: int = NARROWEST) -> str:
 
 
 def _width(cell: str) -> int:
-    if cell.isascii():
-        return len(cell)
+    return len(cell) if cell.isascii() else sum(map(_columns_of, cell))
+
+
+def _columns_of(letter: str) -> int:
     import unicodedata
 
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in cell
-    )
+    return 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(line: str, width: int) -> str:
+    """As much of the beginning of a line as `width` columns hold."""
+    if line.isascii():
+        return line[:width]
+    for place, letter in enumerate(line):
+        width -= _columns_of(letter)
+        if width < 0:
+            return line[:place]
+    return line
 
 
 class Listing:

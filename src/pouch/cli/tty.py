@@ -93,8 +93,11 @@ class RawMode:
     def __enter__(self) -> None:
         if self._wanted:
             before = termios.tcgetattr(self._descriptor)
-            termios.tcsetattr(self._descriptor, termios.TCSANOW, _raw(before))
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, self._changed(before))
             self._before = before
+
+    def _changed(self, attributes: list[Any]) -> list[Any]:
+        return _raw(attributes)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -105,6 +108,28 @@ class RawMode:
             with contextlib.suppress(termios.error):  # the terminal may be gone
                 termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
             self._before = None
+
+
+class NoEcho(RawMode):
+    """While it is entered the terminal does not show what is typed: for a password, line by line."""
+
+    def _changed(self, attributes: list[Any]) -> list[Any]:
+        changed = list(attributes)
+        changed[3] = (changed[3] & ~termios.ECHO) | termios.ICANON | termios.ISIG
+        return changed
+
+
+def read_line(descriptor: int, longest: int = 4096) -> str:
+    """A line without its end, byte by byte so that nothing behind it is taken. Raises CliError at the end of the input."""
+    line = bytearray()
+    while len(line) < longest:
+        byte = os.read(descriptor, 1)
+        if byte in (b"", b"\n"):
+            if not byte and not line:
+                raise CliError("pouch: the input ended before a line of it")
+            break
+        line += byte
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def _raw(attributes: list[Any]) -> list[Any]:

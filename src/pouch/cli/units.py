@@ -153,6 +153,18 @@ def seconds_of(text: str) -> float:
     return int(whole) + int(fraction or 0) / _NANO
 
 
+def short_duration(seconds: float) -> str:
+    """`17s`, `2m05s`, `1h04m`, `3d02h`: as long as a number of bytes, wherever it stands."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours_left:02}h" if days < 100 else "long"
+    if hours:
+        return f"{hours}h{minutes_left:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
 def decimal_size(size: float, digits: int = 3) -> str:
     """`4.26MB`: powers of 1000, as in `images`."""
     return _scaled(size, 1000, ("B", "kB", "MB", "GB", "TB", "PB"), digits)

@@ -175,4 +175,4 @@ async def test_bootstrap_shows_its_steps():
         )
         code, out, _ = await output(daemon, "image", "bootstrap", "debian:bookworm", "--include", "cron,dbus")
         assert (code, out) == (0, "Made debian:bookworm\n")
-        assert daemon.engine.call("archives.bootstrap") == ("debian:bookworm", ("cron", "dbus"), "", "")
+        assert daemon.engine.call("archives.bootstrap") == ("debian:bookworm", ("cron", "dbus"), "", "", "")

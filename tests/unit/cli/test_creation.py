@@ -152,7 +152,7 @@ def test_every_member_of_the_document_is_one_the_daemon_knows():
         (["--rm", "--restart", "always"], "cannot specify both --restart and --rm"),
         (["--cpus", "1", "--cpu-quota", "5"], "--cpus cannot be used with --cpu-quota"),
         (["--app-exit", "keep"], "--app-exit is for rich containers"),
-        (["--pull", "always"], "cannot pull"),
+        (["--pull", "sometimes"], "expected one of missing, never, always"),
         (["--restart", "on-failure:x"], "maximum retry count must be an integer"),
         (["--rich-mode", "upstart"], "expected one of auto, systemd, sbin-init, dumb-init"),
         (["--app-exit", "explode"], "expected one of stop, keep, restart"),

@@ -118,13 +118,15 @@ def test_create_prints_the_id_and_warnings_apart(daemon, pouch):
     assert seen.json()["Cmd"] == ["true"]
 
 
-def test_a_missing_image_says_how_to_get_one(daemon, pouch):
+def test_a_missing_image_that_cannot_be_pulled_says_how_else_to_get_one(daemon, pouch):
     daemon.on("POST", "/containers/create", refuse(404, "No such image: nope:latest"))
+    daemon.on("POST", "/images/create", refuse(404, "pull access denied for nope"))
     result = pouch("create", "nope")
-    assert result.code == 125
+    assert result.code == 1
     assert "Unable to find image 'nope:latest' locally" in result.err
-    assert "hint: `pouch load" in result.err
+    assert "pull access denied for nope\nhint: without a registry: `pouch load" in result.err
     assert "No such image" in pouch("create", "--pull", "never", "nope").err
+    assert len(daemon.requests("POST", "/images/create")) == 1
 
 
 def test_the_cid_file_holds_the_id(daemon, pouch, tmp_path):

@@ -216,6 +216,7 @@ def test_one_that_did_not_start_has_gone_when_run_ends_with_rm(daemon, container
 
 def test_a_missing_image_is_125_with_a_hint(daemon):
     daemon.on("POST", "/containers/create", refuse(404, "No such image: nope:latest"))
+    daemon.on("POST", "/images/create", refuse(503, "registry: no route"))
     result = cli.run(daemon, "run", "nope")
     assert result.returncode == 125
     assert b"Unable to find image 'nope:latest' locally" in result.stderr

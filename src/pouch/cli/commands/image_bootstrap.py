@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pouch.cli import command, flags, progress
 
 
@@ -12,8 +14,12 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         "include": ",".join(include) or None,
         "variant": parsed.text("variant") or None,
         "mirror": parsed.text("mirror") or None,
+        "keyring": os.path.abspath(parsed.text("keyring")) if parsed.given("keyring") else None,
     }
-    progress.show(context.client.request("POST", "/images/bootstrap", query), quiet=parsed.on("quiet"))
+    response = context.client.request("POST", "/images/bootstrap", query)
+    made = progress.show(response, quiet=parsed.on("quiet"))
+    if parsed.on("quiet"):
+        print(made)
     return 0
 
 
@@ -24,6 +30,7 @@ COMMAND = command.Command(
     options=(
         flags.many("include", help="Packages to install besides, separated by commas", value="packages"),
         flags.text("variant", help="Which packages to begin with (minbase, essential, ...)", value="variant"),
+        flags.text("keyring", help="File with the keys that the mirror signs with, on the daemon's host", value="file"),
         flags.text("mirror", help="Package mirror to use instead of this host's", value="url"),
         flags.switch("quiet", "q", "Only say what was made"),
     ),

@@ -16,27 +16,47 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     wanted = parsed.many("filter") + [f"reference={name}" for name in parsed.args]
     found = context.client.get("/images/json", {"all": parsed.on("all") or None, "filters": filters.encode(wanted)})
     template = parsed.text("format")
-    rows = [row for image in found for row in _rows(image)]
+    digests = parsed.on("digests") or ".Digest" in template
+    shown = [row for image in found for row in rows(image, digests=digests)]
     if parsed.on("quiet") and not template:
-        rows = list({row["Id"]: row for row in rows}.values())
-    chosen = listing(whole=parsed.on("no-trunc"), digests=parsed.on("digests"))
-    chosen.print(rows, template, quiet=parsed.on("quiet"))
+        shown = list({row["Id"]: row for row in shown}.values())
+    chosen = listing(whole=parsed.on("no-trunc"), digests=digests)
+    chosen.print(shown, template, quiet=parsed.on("quiet"))
     return 0
 
 
-def _rows(image: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row for each name of an image."""
-    digests = dict(name.split("@", 1) for name in image.get("RepoDigests") or () if "@" in name)
-    rows = []
-    for name in image.get("RepoTags") or [f"{NONE}:{NONE}"]:
+def rows(image: dict[str, Any], *, digests: bool = False) -> list[dict[str, Any]]:
+    """One row for each name of an image; with digests also for each digest that a repository knows it by."""
+    by_repository: dict[str, list[str]] = {}
+    for name in image.get("RepoDigests") or ():
+        repository, _, digest = name.partition("@")
+        by_repository.setdefault(repository, []).append(digest)
+    by_repository.pop(NONE, None)
+    found = []
+    for name in image.get("RepoTags") or ():
         repository, _, tag = name.rpartition(":")
-        rows.append(image | {"Repository": repository, "Tag": tag, "Digest": digests.get(repository, NONE)})
-    return rows
+        known = by_repository.pop(repository, [NONE]) if digests else [NONE]
+        found += [_row(image, repository, tag, digest) for digest in known]
+    named = {row["Repository"] for row in found}
+    for repository, known in by_repository.items():  # pulled by digest, or named otherwise since
+        if repository not in named and (digests or not found):
+            found += [_row(image, repository, NONE, digest) for digest in (known if digests else known[:1])]
+    return found or [_row(image, NONE, NONE, NONE)]
+
+
+def _row(image: dict[str, Any], repository: str, tag: str, digest: str) -> dict[str, Any]:
+    return image | {"Repository": repository, "Tag": tag, "Digest": digest}
 
 
 def listing(*, whole: bool, digests: bool) -> table.Listing:
+    """The list of images."""
+    shown = ("Repository", "Tag", *(("Digest",) if digests else ()), "ID", "CreatedSince", "Size")
+    return table.Listing(fields(whole=whole), shown, quiet="ID")
+
+
+def fields(*, whole: bool) -> dict[str, tuple[str, Callable[[dict[str, Any]], Any]]]:
     """The fields of an image's name."""
-    fields: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    return {
         "Repository": ("REPOSITORY", lambda one: one["Repository"]),
         "Tag": ("TAG", lambda one: one["Tag"]),
         "Digest": ("DIGEST", lambda one: one["Digest"]),
@@ -46,11 +66,14 @@ def listing(*, whole: bool, digests: bool) -> table.Listing:
         "Size": ("SIZE", lambda one: units.decimal_size(one["Size"])),
         "Containers": ("CONTAINERS", lambda one: str(one["Containers"]) if one.get("Containers", -1) >= 0 else "N/A"),
         "SharedSize": ("SHARED SIZE", lambda one: _size(one.get("SharedSize", -1))),
-        "UniqueSize": ("UNIQUE SIZE", lambda one: "N/A"),
+        "UniqueSize": ("UNIQUE SIZE", _unique),
         "VirtualSize": ("SIZE", lambda one: units.decimal_size(one["Size"])),
     }
-    shown = ("Repository", "Tag", *(("Digest",) if digests else ()), "ID", "CreatedSince", "Size")
-    return table.Listing(fields, shown, quiet="ID")
+
+
+def _unique(one: dict[str, Any]) -> str:
+    shared = one.get("SharedSize", -1)
+    return _size(one["Size"] - shared) if shared >= 0 else "N/A"
 
 
 def _size(size: int) -> str:

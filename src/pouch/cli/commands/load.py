@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
-from pouch.cli import command, flags, progress, tty
+from pouch.cli import command, flags, progress, tty, uploads
 from pouch.cli.errors import CliError
-
-PIECE = 1 << 18
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
@@ -17,31 +12,10 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         raise CliError(
             "pouch: requested load from stdin, but stdin is empty\nhint: `pouch load -i FILE`, or `... | pouch load`."
         )
-    descriptor = _open(path) if path else 0
-    try:
-        response = context.client.request(
-            "POST", "/images/load", {"quiet": parsed.on("quiet")}, upload=_pieces(descriptor, path or "stdin")
-        )
-        progress.show(response, quiet=parsed.on("quiet"))
-    finally:
-        if path:
-            os.close(descriptor)
+    query = {"quiet": parsed.on("quiet")}
+    response = context.client.request("POST", "/images/load", query, upload=uploads.pieces(path))
+    progress.show(response, quiet=parsed.on("quiet"))
     return 0
-
-
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise CliError(f"pouch: open {path}: {(error.strerror or str(error)).lower()}") from None
-
-
-def _pieces(descriptor: int, name: str) -> Iterator[bytes]:
-    try:
-        while piece := os.read(descriptor, PIECE):
-            yield piece
-    except OSError as error:
-        raise CliError(f"pouch: read {name}: {(error.strerror or str(error)).lower()}") from None
 
 
 COMMAND = command.Command(

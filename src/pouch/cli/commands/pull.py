@@ -1,0 +1,37 @@
+"""`pouch pull`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, flags, names, pulling
+from pouch.cli.errors import CliError
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    name = parsed.args[0].removesuffix(":")
+    everything, quiet = parsed.on("all-tags"), parsed.on("quiet")
+    if everything and names.is_tagged(name):
+        raise CliError("pouch: tag can't be used with --all-tags/-a")
+    if not everything and not names.is_tagged(name):
+        name = names.tagged(name)
+        if not quiet:
+            print("Using default tag: latest", flush=True)
+    client = context.client
+    pulling.pull(client, name, platform=parsed.text("platform"), all_tags=everything, quiet=quiet)
+    print(pulling.spelled_out(client, name))
+    return 0
+
+
+COMMAND = command.Command(
+    "[OPTIONS] NAME[:TAG|@DIGEST]",
+    "Download an image from a registry",
+    _run,
+    options=(
+        flags.switch("all-tags", "a", "Download all tagged images in the repository"),
+        flags.switch("disable-content-trust", help="", default=True),
+        flags.text("platform", help="Which of a multi-platform image (os/architecture[/variant])", value="platform"),
+        flags.switch("quiet", "q", "Only print the name of the image"),
+    ),
+    at_least=1,
+    at_most=1,
+    notes="""Ctrl-C stops the pull; what was downloaded so far is kept for the next one, while the daemon runs.""",
+)

@@ -1,0 +1,41 @@
+"""`pouch push`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, credentials, flags, names, progress, pulling
+from pouch.cli.client import segment
+from pouch.cli.errors import CliError
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    name = parsed.args[0]
+    everything, quiet = parsed.on("all-tags"), parsed.on("quiet")
+    if everything and names.is_tagged(name):
+        raise CliError("pouch: tag can't be used with --all-tags/-a")
+    if not everything and not names.is_tagged(name):
+        name = names.tagged(name)
+        if not quiet:
+            print("Using default tag: latest", flush=True)
+    client = context.client
+    repository, tag = names.split(name)
+    # A header also without credentials: a daemon looks for them in the body otherwise.
+    headers = credentials.header(client, name) or credentials.Login("").header()
+    path = f"/images/{segment(repository)}/push"
+    progress.show(client.request("POST", path, {"tag": tag or None}, headers=headers), quiet=quiet)
+    if quiet:
+        print(pulling.spelled_out(client, name))
+    return 0
+
+
+COMMAND = command.Command(
+    "[OPTIONS] NAME[:TAG]",
+    "Upload an image to a registry",
+    _run,
+    options=(
+        flags.switch("all-tags", "a", "Push all tags of an image to the repository"),
+        flags.switch("disable-content-trust", help="", default=True),
+        flags.switch("quiet", "q", "Only print the name of the image"),
+    ),
+    at_least=1,
+    at_most=1,
+)

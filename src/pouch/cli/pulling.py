@@ -1,0 +1,32 @@
+"""To have an image here: `pull`, and what `run` and `create` do about a missing one."""
+
+from __future__ import annotations
+
+from pouch.cli import credentials, names, progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from pouch.cli.client import Client
+
+
+def pull(
+    client: Client,
+    name: str,
+    *,
+    platform: str = "",
+    all_tags: bool = False,
+    quiet: bool = False,
+    out: TextIO | None = None,
+) -> None:
+    """Pull an image, or all of its repository, and show how far it is. Raises EngineError."""
+    repository, tag = names.split(name if all_tags else names.tagged(name))
+    query = {"fromImage": repository, "tag": tag or None, "platform": platform or None}
+    response = client.request("POST", "/images/create", query, headers=credentials.header(client, name))
+    progress.show(response, quiet=quiet, out=out)
+
+
+def spelled_out(client: Client, name: str) -> str:
+    """The full name of an image, with the registry that the daemon asks where the name says none."""
+    return names.canonical(name, names.HUB if names.domain(name) else names.default_domain(client))
