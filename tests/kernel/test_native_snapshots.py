@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 
 import pytest
 from suites import snapshot_files
 from suites import snapshotter as suite
-from support import kernel
+from support import file_trees, kernel
 
 from pouch.kernel import mount
+from pouch.spec import errors
 from pouch.store import paths
-from pouch.store.snapshot import native
+from pouch.store.snapshot import native, overlay
 
 ranged = suite.ranged
 
@@ -38,3 +40,125 @@ class TestNative(suite.Snapshotters):
 @kernel.needs(kernel.user_namespaces, kernel.idmapped_mounts)
 class TestFiles(snapshot_files.Files):
     """Every kind of file on copies."""
+
+
+class Killed(Exception):
+    """What ends a step in the middle."""
+
+
+@pytest.fixture
+def base(snapshotter):
+    """A layer, and a container on it with a seed that hides, adds and nests."""
+    snapshotter.snapshotter.prepare(suite.ID)
+    layer = snapshotter.layer("base", suite.base)
+    for path in ("etc/passwd", "etc/old", "etc/profile.d/ours", "opt/a/b/ours", "ours"):
+        suite.put(f"{snapshotter.snapshotter.seed(suite.ID)}/{path}", "ours")
+    yield layer
+    snapshotter.snapshotter.remove(suite.ID)
+
+
+def kill_after(monkeypatch, steps):
+    """The calls that lay and lift are made of fail from the given one on, as if the daemon ended there."""
+    left = [steps]
+    for name in ("rename", "unlink", "rmdir", "mkdir", "utime"):
+        real = getattr(os, name)
+
+        def call(*given, real=real, **more):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return real(*given, **more)
+
+        monkeypatch.setattr(os, name, call)
+    return left
+
+
+def plain(subject, layer):
+    """What a container on the layer has without any seed."""
+    subject.snapshotter.prepare("plain")
+    try:
+        return file_trees.listing(subject.mount([layer], id="plain"))
+    finally:
+        subject.snapshotter.remove("plain")
+
+
+@pytest.mark.parametrize("what", ["mount", "unmount"])
+def test_a_daemon_killed_while_it_lays_in_or_lifts_out_leaves_what_the_next_undoes(
+    snapshotter, base, what, monkeypatch
+):
+    """At every step. The tree ends as if there had never been a seed."""
+    subject, steps, finished = snapshotter, 0, False
+    expected = plain(subject, base)
+    subject.snapshotter.view(suite.ID, [base])  # which makes the copy
+    subject.snapshotter.unview(suite.ID)
+    while not finished:
+        if what == "unmount":
+            subject.mount([base], seed=True)
+        with monkeypatch.context() as patched:
+            left = kill_after(patched, steps)
+            try:
+                if what == "mount":
+                    subject.mount([base], seed=True)
+                else:
+                    subject.snapshotter.unmount(suite.ID)
+            except Killed:
+                pass
+            finished = left[0] >= 0
+        native.Native(subject.places).unmount(suite.ID)
+        assert subject.snapshotter.changes(suite.ID, [base]) == [], steps
+        assert file_trees.listing(subject.snapshotter.tree(suite.ID)) == expected, steps
+        steps += 1
+    assert steps > 15
+
+
+def test_a_link_in_place_of_a_seeds_directory_leads_nobody_out(snapshotter, base, tmp_path):
+    suite.put(f"{tmp_path}/ours", "ours")
+    top = snapshotter.mount([base], seed=True)
+    os.utime(f"{tmp_path}/ours", ns=(0, os.stat(f"{snapshotter.snapshotter.seed(suite.ID)}/opt/a/b/ours").st_mtime_ns))
+    os.unlink(f"{top}/opt/a/b/ours")
+    os.rmdir(f"{top}/opt/a/b")
+    os.symlink(tmp_path, f"{top}/opt/a/b")
+    snapshotter.snapshotter.unmount(suite.ID)
+    assert suite.get(f"{tmp_path}/ours") == "ours"
+    snapshotter.mount([base], seed=True)
+    assert os.listdir(tmp_path) == ["ours"]
+
+
+def test_a_copy_that_does_not_fit_is_told_and_leaves_nothing(snapshotter):
+    def fill(directory):
+        with open(f"{directory}/large", "wb") as file:
+            file.write(b"x" * (6 << 20))
+
+    mount.tmpfs(snapshotter.places.root, size="10m")
+    snapshotter.places.ensure()
+    it = native.Native(snapshotter.places)
+    layer = snapshotter.layer("large", fill)
+    it.prepare(suite.ID)
+    with pytest.raises(errors.Unavailable, match="No space left"):
+        it.mount(suite.ID, [layer], snapshotter.places.rootfs(suite.ID))
+    assert sorted(os.listdir(snapshotter.places.rw(suite.ID))) == []
+
+
+def test_more_layers_than_an_overlay_takes_are_copied(snapshotter):
+    layers = [snapshotter.layer(f"l{each}", lambda d, each=each: suite.put(f"{d}/f{each}")) for each in range(600)]
+    snapshotter.snapshotter.prepare(suite.ID)
+    assert len(snapshotter.names(snapshotter.mount(layers))) == 600
+
+
+def test_a_container_of_the_other_snapshotter_is_refused_not_emptied(snapshotter):
+    other = overlay.Overlay(snapshotter.places)
+    layer = snapshotter.layer("base", suite.base)
+    for one, two, name in ((other, snapshotter.snapshotter, "overlay"), (snapshotter.snapshotter, other, "native")):
+        one.prepare(name)
+        one.mount(name, [layer], snapshotter.places.rootfs(name))
+        one.unmount(name)
+        two.prepare(name)
+        for attempt in (
+            lambda two=two, name=name: two.mount(name, [layer], snapshotter.places.rootfs(name)),
+            lambda two=two, name=name: two.view(name, [layer]),
+            lambda two=two, name=name: two.changes(name, [layer]),
+        ):
+            with pytest.raises(errors.Conflict, match=f"kept by the {name} snapshotter"):
+                attempt()
+        two.remove(name)
+        assert not os.path.exists(snapshotter.places.rw(name))

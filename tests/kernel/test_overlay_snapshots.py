@@ -89,6 +89,22 @@ class TestOverlay(suite.Snapshotters):
         )
         assert len(made) == 2
 
+    def test_as_many_layers_as_the_kernel_takes_and_one_more(self, ranged):
+        layers = [
+            self.subject.layer(f"l{each}", lambda d, each=each: suite.put(f"{d}/f{each}"))
+            for each in range(overlay.MOST_LAYERS + 1)
+        ]
+        suite.put(f"{self.it.seed(suite.ID)}/ours", "ours")
+        top = self.subject.mount(layers[1:], userns_fd=ranged, seed=True)
+        assert len(self.subject.names(top)) == overlay.MOST_LAYERS + 1
+        self.it.unmount(suite.ID)
+        self.it.view(suite.ID, layers[1:])
+        assert len(self.subject.names(self.subject.places.view(suite.ID))) == overlay.MOST_LAYERS
+        self.it.unview(suite.ID)
+        for attempt in (lambda: self.subject.mount(layers), lambda: self.it.view(suite.ID, layers)):
+            with pytest.raises(errors.Unsupported, match="499 layers, expected at most 498"):
+                attempt()
+
 
 class TestFiles(snapshot_files.Files):
     """Every kind of file on overlay."""

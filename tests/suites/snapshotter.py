@@ -283,6 +283,71 @@ class Snapshotters:
         os.unlink(f"{self.subject.mount([layer], seed=True)}/ours")
         assert self.changes([layer]) == []
 
+    def test_what_a_seed_file_hid_is_there_without_it(self):
+        layer = self.subject.layer("base", base)
+        os.utime(f"{self.subject.places.layer(layer)}/etc", ns=(1, 1_000_000_007))
+        self.seed("/etc/passwd", "hidden by ours")
+        self.seed("/etc/more/ours", "ours")
+        assert os.stat(f"{self.subject.mount([layer], seed=True)}/etc").st_mtime_ns == 1_000_000_007
+        self.it.unmount(ID)
+        assert self.changes([layer]) == []
+        top = self.subject.mount([layer])
+        assert get(f"{top}/etc/passwd") == "root"
+        assert not os.path.exists(f"{top}/etc/more")
+        assert os.stat(f"{top}/etc").st_mtime_ns == 1_000_000_007
+
+    def test_what_a_container_wrote_stands_above_a_later_seed(self):
+        layer = self.subject.layer("base", base)
+        top = self.subject.mount([layer])
+        put(f"{top}/etc/passwd", "theirs")
+        put(f"{top}/own", "theirs")
+        self.it.unmount(ID)
+        self.seed("/etc/passwd", "ours")
+        self.seed("/own", "ours")
+        top = self.subject.mount([layer], seed=True)
+        assert (get(f"{top}/etc/passwd"), get(f"{top}/own")) == ("theirs", "theirs")
+        assert self.changes([layer]) == [
+            (snapshot.MODIFIED, "/etc"),
+            (snapshot.MODIFIED, "/etc/passwd"),
+            (snapshot.ADDED, "/own"),
+        ]
+
+    def test_what_a_container_deleted_or_changed_of_a_seed_stays_so(self):
+        layer = self.subject.layer("base", base)
+        for name in ("gone", "changed", "kept", "dir/inner", "etc/old"):
+            self.seed(f"/{name}", "ours")
+        top = self.subject.mount([layer], seed=True)
+        os.unlink(f"{top}/gone")
+        os.unlink(f"{top}/etc/old")
+        put(f"{top}/changed", "theirs")
+        os.unlink(f"{top}/dir/inner")
+        os.rmdir(f"{top}/dir")
+        found = [
+            (snapshot.ADDED, "/changed"),
+            (snapshot.MODIFIED, "/etc"),
+            (snapshot.DELETED, "/etc/old"),
+        ]
+        assert self.changes([layer]) == found
+        for _ in range(2):
+            self.it.unmount(ID)
+            assert self.changes([layer]) == found
+            top = self.subject.mount([layer], seed=True)
+            assert get(f"{top}/changed") == "theirs"
+            assert get(f"{top}/kept") == "ours"
+            assert self.subject.names(top) == ["changed", "kept", "link", "srv"]
+            assert "old" not in os.listdir(f"{top}/etc")
+
+    def test_a_containers_file_in_a_seed_directory_stays(self):
+        layer = self.subject.layer("base", base)
+        self.seed("/dir/ours", "ours")
+        put(f"{self.subject.mount([layer], seed=True)}/dir/theirs", "theirs")
+        found = [(snapshot.ADDED, "/dir"), (snapshot.ADDED, "/dir/theirs")]
+        assert self.changes([layer]) == found
+        self.it.unmount(ID)
+        self.it.clear_seed(ID)
+        assert os.listdir(f"{self.subject.mount([layer])}/dir") == ["theirs"]
+        assert self.changes([layer]) == found
+
     # -- views for looking --------------------------------------------------------------------------------------------
 
     def test_a_view_shows_layers_and_changes_without_seed_and_cannot_be_written(self):

@@ -17,6 +17,8 @@ from pouch.store.snapshot import grounds, lowerview
 _FICLONE = 0x40049409
 """ioctl_ficlone(2): make a file share another's extents."""
 _CANNOT_CLONE = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM})
+_CANNOT_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""A file has as many links as its file system allows, or that has no links (of this kind of file) at all."""
 _PIECE = 1 << 30
 _BUFFER = 1 << 20
 _BLOCK = 512
@@ -115,6 +117,18 @@ class Copy:
             self._clones = False  # so it will be for the next file, too
             return False
         return True
+
+
+class Links(Copy):
+    """A copy whose files are the layers' own, by hard links: never to be written to, only to be replaced."""
+
+    def _found(self, found: lowerview.Found, path: bytes) -> None:
+        try:
+            os.link(found.path, path, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _CANNOT_LINK:
+                raise
+            self.entry(found.path, found.status, path)  # which will be part of the layer, and do no harm there
 
 
 def _content(reading: int, writing: int, status: os.stat_result) -> None:

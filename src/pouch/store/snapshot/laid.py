@@ -1,21 +1,24 @@
 """Our own files in a container's copy of its layers, for as long as it runs.
 
 An overlay has a layer for them; a copy has not. So they are laid in before the container runs and lifted out after it: what one of
-them replaces is put aside and comes back; what the container changed stays, as its own; what it deleted is not laid in again. What is
-being done is written down first, so that a daemon that is killed, or a host that is, leaves nothing that the next `lift` does not undo.
+them replaces is put aside and comes back; what the container changed stays, as its own; what it deleted is not laid in again. The
+times of directories do not show it. What is being done is written down first, so that a daemon that is killed, at any step, leaves
+nothing that the next `lift` does not undo.
 
 ::
 
-    rw/aside/      there while files are laid in, or on their way
-    ├── plan       JSON: what was to be laid in, [is a directory, path], those above first
+    rw/aside/      there while files are laid in, or on their way in or out
+    ├── plan       JSON: what is laid in, [is a directory, path], those above first
     ├── <number>   what the entry of that number in the plan replaced
-    └── done       all of the plan lies there
+    ├── times      JSON, on the way in or out: [directory, time] as they shall be at the end
+    └── done       all of the plan was laid in
     rw/refused     JSON: paths of our files that the container deleted
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -28,6 +31,9 @@ from pouch.store import erase
 from pouch.store.snapshot import copying, difference, lowerview
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_NOT_OURS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST})
+"""A directory that the container deleted, replaced by something else, or put something into."""
 
 Item = tuple[bool, str]
 """Whether it is a directory, and its path in the container."""
@@ -49,9 +55,16 @@ class Laid:
     def _done(self) -> str:
         return f"{self._aside}/done"
 
+    @property
+    def _times(self) -> str:
+        return f"{self._aside}/times"
+
     def paths(self) -> frozenset[str]:
         """What lies in the copy now, as far as the container has let it."""
-        return frozenset(path for _, path in _read(f"{self._aside}/plan"))
+        return frozenset(path for _, path in self._plan())
+
+    def _plan(self) -> list[Item]:
+        return [(bool(is_directory), path) for is_directory, path in _read(f"{self._aside}/plan")]
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -63,9 +76,11 @@ class Laid:
             plan = list(_Planning(comparison, refused).walk(top, os.fsencode(self.seed), lowerview.root(layers), ""))
             if not plan:
                 return
+            times = _times_above(top, plan)
             fresh = f"{self.rw}/aside-new"
             os.mkdir(fresh, 0o700)
             _write(f"{fresh}/plan", plan)
+            _write(f"{fresh}/times", times)
             os.rename(fresh, self._aside)
             for number, item in enumerate(plan):
                 self._lay_one(top, number, *item)
@@ -73,10 +88,11 @@ class Laid:
                 if is_directory:
                     with _parent(top, path) as (parent, name):
                         lowerview.copy_attributes(os.fsencode(self.seed + path), _through(parent, name))
-            _write(self._done, [])
+            _restore(top, times)
+            os.rename(self._times, self._done)
 
     def _lay_one(self, top: int, number: int, is_directory: bool, path: str) -> None:
-        with _parent(top, path) as (parent, name), _keeping_time(parent):
+        with _parent(top, path) as (parent, name):
             if is_directory:
                 os.mkdir(name, 0o700, dir_fd=parent)
                 return
@@ -94,58 +110,64 @@ class Laid:
             erase.erase(f"{self.rw}/{left}")
         if not os.path.isdir(self._aside):
             return
-        plan: list[Item] = [(bool(is_directory), path) for is_directory, path in _read(f"{self._aside}/plan")]
-        complete = os.path.exists(self._done)
-        refused = set(_read(f"{self.rw}/refused"))
+        plan, complete = self._plan(), os.path.exists(self._done)
         with _opened(self.tree) as top:
+            if not os.path.exists(self._times):  # else the way in or out was broken off, and they are as they shall be
+                self._note_refused(top, plan)
+                _write(self._times, _times_above(top, plan))
+            times = _read(self._times)
             for number, (is_directory, path) in enumerate(plan):
-                if not is_directory and self._lift_file(top, number, path, complete=complete):
-                    refused.add(path)
+                if not is_directory:
+                    self._lift_file(top, number, path, complete=complete)
+            _restore(top, times)
             for is_directory, path in reversed(plan):
-                if is_directory and self._lift_directory(top, path) and complete:
-                    refused.add(path)
-        _write(f"{self.rw}/refused", sorted(refused))
+                if is_directory:
+                    self._lift_directory(top, path, complete=complete)
+                    _restore(top, times)
         os.rename(self._aside, f"{self.rw}/aside-gone")
         erase.erase(f"{self.rw}/aside-gone")
 
-    def _lift_file(self, top: int, number: int, path: str, *, complete: bool) -> bool:
-        """Whether the container deleted it, and nothing else tells so."""
+    def _note_refused(self, top: int, plan: Sequence[Item]) -> None:
+        """What the container deleted, where nothing but this tells so: an image's file that ours hid is missed without it."""
+        refused = set(_read(f"{self.rw}/refused"))
+        for number, (_, path) in enumerate(plan):
+            if not os.path.lexists(f"{self._aside}/{number}") and _is_gone(top, path):
+                refused.add(path)
+        _write(f"{self.rw}/refused", sorted(refused))
+
+    def _lift_file(self, top: int, number: int, path: str, *, complete: bool) -> None:
         hidden = f"{self._aside}/{number}"
         has_hidden = os.path.lexists(hidden)
         try:
-            with _parent(top, path) as (parent, name), _keeping_time(parent):
-                try:
-                    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-                except FileNotFoundError:
+            with _parent(top, path) as (parent, name):
+                status = _status(parent, name)
+                if status is None:
                     if has_hidden and not complete:
                         os.rename(hidden, name, dst_dir_fd=parent)
-                    return complete and not has_hidden
-                if difference.same(parent, name, status, os.fsencode(self.seed + path)):
+                elif difference.same(parent, name, status, os.fsencode(self.seed + path)):
                     if has_hidden:
                         os.rename(hidden, name, dst_dir_fd=parent)
                     else:
                         os.unlink(name, dir_fd=parent)
         except (FileNotFoundError, NotADirectoryError):  # the directory it was in is gone, or something else
-            pass
-        return False
+            return
 
-    def _lift_directory(self, top: int, path: str) -> bool:
-        """Whether it is gone already."""
+    def _lift_directory(self, top: int, path: str, *, complete: bool) -> None:
+        """Delete one of ours if nothing is in it and nobody changed it; before all was laid in nobody could."""
         try:
-            with _parent(top, path) as (parent, name), _keeping_time(parent):
+            with _parent(top, path) as (parent, name):
                 inner = os.open(name, _DIRECTORY, dir_fd=parent)
                 try:
-                    own = difference.attributes(inner) != difference.attributes(os.fsencode(self.seed + path))
-                    own = own or bool(os.listdir(inner))
+                    ours = not complete or difference.attributes(inner) == difference.attributes(
+                        os.fsencode(self.seed + path)
+                    )
                 finally:
                     os.close(inner)
-                if not own:
+                if ours:
                     os.rmdir(name, dir_fd=parent)
-        except FileNotFoundError:
-            return True
-        except OSError:  # the container put something else in its place
-            return False
-        return False
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +257,28 @@ def _parent(top: int, path: str) -> Iterator[tuple[int, bytes]]:
         os.close(fd)
 
 
-@contextlib.contextmanager
-def _keeping_time(directory: int) -> Iterator[None]:
-    """What is done in the directory does not show in its time."""
-    status = os.fstat(directory)
+def _is_gone(top: int, path: str) -> bool:
+    """Whether a path's name is not in its directory, which is there."""
     try:
-        yield
-    finally:
-        os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with _parent(top, path) as (parent, name):
+            return _status(parent, name) is None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _times_above(top: int, plan: Sequence[Item]) -> list[tuple[str, int]]:
+    """The directories that a plan's entries are in and their times, as far as they are there."""
+    found = {}
+    for _, path in plan:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _parent(top, path) as (parent, _):
+            found[path.rpartition("/")[0]] = os.fstat(parent).st_mtime_ns
+    return list(found.items())
+
+
+def _restore(top: int, times: Sequence[tuple[str, int]]) -> None:
+    for path, time in times:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _parent(top, f"{path}/.") as (parent, _):
+            os.utime(parent, ns=(os.fstat(parent).st_atime_ns, time))
 
 
 def _through(directory: int, name: bytes) -> bytes:

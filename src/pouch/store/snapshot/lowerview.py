@@ -3,8 +3,8 @@
 The layers are immutable and were written by us: their directories are real, so names are joined to paths without fear of links,
 as long as each component was first found to be a directory here.
 
-Where the file system refuses overlay's marks (an overlay does), a deleted name is the empty file `.wh.NAME` instead, and an
-opaque directory holds `.wh..wh..opq`: no image can have such names of its own. The native snapshotter alone meets them.
+Where the file system refuses overlay's marks (an overlay does), a deleted name is the empty file `.wh.NAME` instead: no tar of an image
+can make one of its own. The native snapshotter alone meets them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 OPAQUE = "trusted.overlay.opaque"
 OVERLAY_XATTRS = "trusted.overlay."
 MARK = b".wh."
-OPAQUE_MARK = b".wh..wh..opq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,9 @@ def entries(merged: Sequence[bytes]) -> dict[bytes, Found]:
     for directory in merged:
         with os.scandir(directory) as listing:
             found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in listing]
-        marks = [name for name, _ in found if name.startswith(MARK)]
+        marks = {name for name, status in found if name.startswith(MARK) and _is_mark(status)}
         for name, status in found:
-            if name in closed or name.startswith(MARK):
+            if name in closed or name in marks:
                 continue
             path = directory + b"/" + name
             if stat.S_ISDIR(status.st_mode):
@@ -76,13 +75,15 @@ def entries(merged: Sequence[bytes]) -> dict[bytes, Found]:
             closed.add(name)
             if name not in tops and not is_whiteout(status):
                 tops[name] = Found(path, status)
-        if OPAQUE_MARK in marks:
-            break
         closed.update(mark[len(MARK) :] for mark in marks)
     return {
         name: Found(top.path, top.status, _until_opaque(below[name])) if name in below else top
         for name, top in tops.items()
     }
+
+
+def _is_mark(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0
 
 
 def is_whiteout(status: os.stat_result) -> bool:
