@@ -7,10 +7,10 @@ import io
 import threading
 from collections.abc import AsyncIterator, Sequence
 
+from pouch.engine import clock, commits, progress, views
 from pouch.engine import equipment as tools
-from pouch.engine import progress, views
-from pouch.image import Report, bootstrap, load, save
-from pouch.spec import errors
+from pouch.image import Report, bootstrap, importing, load, save
+from pouch.image import commit as committing
 
 
 class Archives:
@@ -52,8 +52,24 @@ class Archives:
         message: str = "",
         platform: str = "",
     ) -> views.ProgressStream:
-        """See the facade."""
-        raise errors.Unsupported(f"{name}: this version does not import")
+        """See the facade. What is wrong with the request shows before the body is read."""
+        wanted = importing.request(
+            changes=changes,
+            platform=platform,
+            created=committing.created(clock.rfc3339(self._equipment.clock.now_ns())),
+            references=commits.names(name),
+            comment=message,
+        )
+        upload = progress.Upload()
+        tell = self._equipment.events.from_threads()
+
+        def work(report: Report) -> None:
+            with io.BufferedReader(upload, 1 << 20) as stream:
+                id = importing.import_(self._equipment.images, stream, wanted, report)
+            report(id)
+            tell("image", "import", id, {"name": name or id})
+
+        return self._jobs.run(work, asyncio.create_task(upload.feed(chunks), name="upload"))
 
     async def bootstrap(
         self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""

@@ -20,6 +20,8 @@ class Intent(enum.StrEnum):
     REMOVE = "remove"
     POSTSTOP = "poststop"
     """The end is noted, its hooks are not yet known to have run."""
+    COMMIT = "commit"
+    """It is frozen while its files are read; nobody asked for it to stay so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@
 | runs, and its monitor lives     | adopted: watched again, its log and streams were the monitor's all the while   |
 | runs, and its monitor is gone   | finished as if the end had happened now, with the code and time it left behind |
 | a start was begun               | taken back: nothing of it is left, the container is as before                  |
+| a commit had frozen it          | it goes on                                                                     |
 | an end was begun                | carried on: hooks that are not known to have run, then the taking away         |
 | a removal was begun             | carried on                                                                     |
 """
@@ -54,6 +55,8 @@ async def _put_right(
         log.warning("container %s: its start was interrupted and is taken back", record.id[:12])
         await _take_back(equipment, containers, one)
     elif one.running and record.run is not None:
+        if record.intent is records.Intent.COMMIT:
+            await _thaw(equipment, containers, one, record.run)
         await _adopt_or_finish(life, one, record.run)
     elif record.run is not None:
         await life.finish(one, _past(equipment, record))
@@ -68,6 +71,16 @@ async def _take_back(equipment: tools.Equipment, containers: shelf.Shelf, one: s
     if state.status is not container.Status.CREATED:
         state = dataclasses.replace(state, status=container.Status.EXITED, pid=0, monitor_pid=0)
     await containers.save(one, dataclasses.replace(record, intent=records.Intent.NONE, run=None, state=state))
+
+
+async def _thaw(equipment: tools.Equipment, containers: shelf.Shelf, one: shelf.Container, run: records.Run) -> None:
+    """Let it go on: the commit that had it frozen ended with its daemon. One that is not frozen, or has ended, is fine."""
+    try:
+        await equipment.runtime(run.runtime).resume(one.id)
+    except (errors.Conflict, errors.NotFound):
+        log.debug("container %s was not frozen", one.id[:12])
+    record = dataclasses.replace(one.record, intent=records.Intent.NONE)
+    await containers.note(one, record.with_state(status=container.Status.RUNNING))
 
 
 async def _adopt_or_finish(life: lifecycle.Lifecycle, one: shelf.Container, run: records.Run) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pouch.image import apply, packing, tar, tarwriter
@@ -47,11 +47,16 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A container's files. layers: the directories of its image's layers, top first; changes, tree: its snapshotter's."""
+    """A container's files. layers: the directories of its image's layers, top first; changes, tree: its snapshotter's.
+
+    still: raises where they are not (all) there any more. It is asked before an archive is ended: what goes meanwhile is left out,
+    and an archive of a container that is being removed would look whole.
+    """
 
     layers: Sequence[str]
     changes: Sequence[snapshot.Change]
     tree: str
+    still: Callable[[], None] = lambda: None
 
     def changed(self) -> bool:
         """Whether a layer of the changes would hold anything."""
@@ -67,12 +72,14 @@ class Files:
         """
         writer = tarwriter.Writer(sink)
         _LayerWalk(writer, packing.Packer(writer, warn), warn).run(self)
+        self.still()
         writer.close()
 
     def write_all(self, sink: tarwriter.Sink, warn: packing.Warn) -> None:
         """Write everything that the container sees on its disk, as `docker export`: without an entry for an ordinary root."""
         writer = tarwriter.Writer(sink)
         _WholeWalk(writer, packing.Packer(writer, warn), warn).run(self)
+        self.still()
         writer.close()
 
     def root_changed(self, fd: int) -> bool:
