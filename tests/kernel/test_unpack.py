@@ -572,9 +572,8 @@ def test_a_recorded_layer_whose_files_are_gone_is_made_again(bench):
 
 def test_the_digest_and_size_of_a_large_stream(bench):
     data = images.layer(images.file("big", os.urandom(5_000_000)))
-    home = bench.layers.new_home()
     seen = []
-    made = unpack.unpack(io.BytesIO(data), home, (), "layer", progress=seen.append)
+    with bench.layers._home() as home:
+        made = unpack.unpack(io.BytesIO(data), home, (), "layer", progress=seen.append)
     assert (made.diff_id, made.size) == ("sha256:" + hashlib.sha256(data).hexdigest(), len(data))
     assert seen[-1] == len(data)
-    shutil.rmtree(home)

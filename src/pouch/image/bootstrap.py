@@ -13,9 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pouch.image import Readable, Report, busybox, images, mmdebstrap, platforms, silent, unpack
+from pouch.image import Readable, Report, busybox, images, layers, mmdebstrap, platforms, silent
 from pouch.spec import errors, manifest, reference
-from pouch.store import erase
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SUITE = re.compile(r"[a-z][a-z-]*")
@@ -108,20 +107,16 @@ def _keep(
     report: Report,
 ) -> str:
     """Unpack what `produce` makes, as the one layer of an image with this name."""
-    home = store.layers.new_home()
-    made: list[unpack.Unpacked] = []
-
-    def consume(stream: Readable) -> None:
-        made.append(unpack.unpack(stream, home, (), f"layer of {parsed.familiar()}"))
-
-    try:
-        produce(consume)
+    made: list[layers.Added] = []
+    with store.lease() as lease:
+        produce(
+            lambda stream: made.append(
+                store.layers.add_tar((), stream, silent, lease, what=f"layer of {parsed.familiar()}")
+            )
+        )
         layer = made[-1]
-        with store.lease([layer.diff_id]):
-            store.layers.keep(home, layer.diff_id, layer.size)
-            image = store.add(_document(layer.diff_id, recipe), [parsed.canonical()])
-    finally:
-        erase.erase(home)
+        raw = _document(layer.diff_id, recipe)
+        image = store.add(raw, [parsed.canonical()], manifest_raw=manifest.docker_manifest(raw, [layer.blob]))
     report(f"Made {parsed.familiar()}: {images.short(image.id)}, {layer.size / 1e6:.1f} MB")
     return parsed.familiar()
 

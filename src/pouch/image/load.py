@@ -6,12 +6,12 @@ All of an archive or nothing: images are recorded when every layer of every one 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pouch.image import Readable, Report, archive, compression, images, platforms
+from pouch.image import Readable, Report, archive, filing, images, platforms
 from pouch.spec import descriptor, digest, errors, manifest, reference
+from pouch.store import gc
 
 _DEEPEST_INDEX = 4
 _HINT = "expected what `docker save`, `podman save`, `skopeo copy` or an OCI layout in a tar holds"
@@ -19,15 +19,15 @@ _HINT = "expected what `docker save`, `podman save`, `skopeo copy` or an OCI lay
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's file. digest: of the file as it is stored, "" where the archive does not say."""
+    """One layer's file. wanted: what the archive's manifest says of it, None where it has none."""
 
     member: archive.Member
-    digest: str = ""
+    wanted: descriptor.Descriptor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One image in the archive."""
+    """One image in the archive. manifest_raw: the manifest it came with, if there was one."""
 
     raw: bytes
     config: manifest.ImageConfig
@@ -39,79 +39,80 @@ class _Found:
 def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
     """Read an archive to its end and keep its images; the names they were given, or the ids of those without any.
 
+    Layers are kept as they are in the archive if they are compressed or a manifest names them; others are compressed on the way.
     Raises CorruptData naming what is wrong, Unsupported for another platform's, Unavailable for a full disk; then nothing is left.
     """
-    with archive.Archive(stream, store.paths.tmp) as source:
+    with archive.Archive(stream, store.paths.tmp) as source, store.lease() as lease:
         found = _images(source)
-        chains = [digest.chain_ids(one.config.rootfs.diff_ids) for one in found]
-        with store.lease([chain_id for chain in chains for chain_id in chain]):
-            for one, chain in zip(found, chains, strict=True):
-                _ensure(store, source, one, chain, report)
-            return [name for one in found for name in _record(store, one, report)]
+        manifests = [_Loading(store, source, one, lease, report).run() for one in found]
+        return [
+            name
+            for one, manifest_raw in zip(found, manifests, strict=True)
+            for name in _record(store, one, manifest_raw, report)
+        ]
 
 
-def _ensure(store: images.Images, source: archive.Archive, one: _Found, chain: tuple[str, ...], report: Report) -> None:
-    for position, (layer, diff_id) in enumerate(zip(one.layers, one.config.rootfs.diff_ids, strict=True)):
-        stored = _Checked(source.open(layer.member), layer.digest)
-        opened = _opened(stored, f"layer {diff_id}")
-        told = _by_stored_bytes(report, stored, layer.member.size)
-        store.layers.ensure(chain[: position + 1], diff_id, opened, told)
+class _Loading:
+    """One image on its way."""
+
+    def __init__(
+        self, store: images.Images, source: archive.Archive, one: _Found, lease: gc.Lease, report: Report
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._one = one
+        self._lease = lease
+        self._report = report
+
+    def run(self) -> bytes:
+        """Have all layers, as blobs and unpacked; the image's manifest."""
+        diff_ids = self._one.config.rootfs.diff_ids
+        chain = digest.chain_ids(diff_ids)
+        self._lease.add([*chain, *(layer.wanted.digest for layer in self._one.layers if layer.wanted)])
+        blobs = [
+            self._layer(layer, diff_id, chain[: position + 1])
+            for position, (layer, diff_id) in enumerate(zip(self._one.layers, diff_ids, strict=True))
+        ]
+        return self._one.manifest_raw or manifest.docker_manifest(self._one.raw, blobs)
+
+    def _layer(self, layer: _Layer, diff_id: str, chain: tuple[str, ...]) -> descriptor.Descriptor:
+        """Have one layer; its blob."""
+        kept = layer.wanted or self._store.layers.blob_of(diff_id, self._lease)
+        if kept is None or not self._store.content.exists(kept.digest):
+            return self._filed(layer, diff_id, chain)
+        blob = kept.digest
+        self._store.layers.ensure(chain, diff_id, lambda: self._store.content.open(blob), self._report, total=kept.size)
+        return kept
+
+    def _filed(self, layer: _Layer, diff_id: str, chain: tuple[str, ...]) -> descriptor.Descriptor:
+        """File a layer's blob from the archive, and unpack it meanwhile where that is to be done."""
+        wanted = layer.wanted
+        stored = self._source.open(layer.member)
+        with self._store.content.writer(wanted.digest if wanted else "") as writer:
+            filed = filing.Filing(stored, writer, f"layer {diff_id}", exact=wanted is not None)
+
+            @contextlib.contextmanager
+            def opened() -> Iterator[Readable]:
+                yield filed
+                filed.finish()
+
+            if not self._store.layers.ensure(chain, diff_id, opened, self._report, total=layer.member.size):
+                # unpacked before, from other bytes: these are kept only if they are the same layer
+                self._store.layers.compare(diff_id, filed)
+                filed.finish()
+            self._lease.add([writer.digest()])
+            blob = filed.described(writer.commit())
+        return wanted or blob
 
 
-def _opened(stored: _Checked, what: str) -> Callable[[], contextlib.AbstractContextManager[Readable]]:
-    """The layer's tar when it is asked for; its stored form is compared with its digest at the end."""
-
-    @contextlib.contextmanager
-    def opened() -> Iterator[Readable]:
-        yield compression.opened(stored, what)
-        stored.finish()
-
-    return opened
-
-
-def _by_stored_bytes(report: Report, stored: _Checked, size: int) -> Report:
-    """A Report that counts the layer's stored bytes, whose number is known."""
-
-    def told(status: str, id: str = "", current: int = 0, total: int = 0) -> None:  # noqa: ARG001 - a Report has it
-        report(status, id, *((stored.count, size) if current else ()))
-
-    return told
-
-
-def _record(store: images.Images, one: _Found, report: Report) -> list[str]:
-    image = store.add(one.raw, one.references, manifest_raw=one.manifest_raw)
+def _record(store: images.Images, one: _Found, manifest_raw: bytes, report: Report) -> list[str]:
+    image = store.add(one.raw, one.references, manifest_raw=manifest_raw)
     names = [images.familiar(name) for name in one.references] or [image.id]
     here = platforms.host()
     if (one.config.os, one.config.architecture) != (here.os, here.architecture):
         made_for = f"{one.config.os or 'unknown'}/{one.config.architecture or 'unknown'}"
         report(f"Warning: {names[0]} is made for {made_for}, this host is {platforms.spell(here)}")
     return names
-
-
-class _Checked:
-    """A stream that compares what was read with a digest."""
-
-    def __init__(self, stream: Readable, expected: str) -> None:
-        self._stream = stream
-        self._expected = expected
-        self._hasher = hashlib.sha256()
-        self.count = 0
-
-    def read(self, size: int, /) -> bytes:
-        piece = self._stream.read(size)
-        self.count += len(piece)
-        if self._expected:
-            self._hasher.update(piece)
-        return piece
-
-    def finish(self) -> None:
-        """Read what a decompressor left and compare."""
-        while self.read(1 << 20):
-            pass
-        if self._expected and digest.of_hex(self._hasher.hexdigest()) != self._expected:
-            raise errors.CorruptData(
-                f"image archive: blob {self._expected}: its content has the digest sha256:{self._hasher.hexdigest()}"
-            )
 
 
 def _images(source: archive.Archive) -> list[_Found]:
@@ -210,7 +211,7 @@ def _described(source: archive.Archive, given: descriptor.Descriptor) -> _Found:
     raw = _blob(source, given)
     what = f"image archive: manifest {given.digest}"
     parsed = manifest.decode(manifest.Manifest, raw, what)
-    layers = tuple(_Layer(_member(source, layer, what), layer.digest) for layer in parsed.layers)
+    layers = tuple(_Layer(_member(source, layer, what), layer) for layer in parsed.layers)
     config = _blob(source, parsed.config)
     return _Found(config, _config(config, layers, f"image archive: {parsed.config.digest}"), layers, (), raw)
 

@@ -69,11 +69,28 @@ def unpack(
     """
     for name in ("work", "mnt") if below else ():
         os.mkdir(f"{home}/{name}", 0o700)
+    verdict = _run(stream, [f"{home}/fs", f"{home}/work", f"{home}/mnt", *below], what, progress, limits)
+    if verdict.error:
+        raise _failure(verdict, what, home)
+    return Unpacked(digest.of_hex(verdict.digest), verdict.size, verdict.warnings)
+
+
+def examine(stream: Readable, what: str, *, limits: Limits = Limits()) -> Unpacked:
+    """What would come of a layer, whose tar is decompressed and hashed only. Raises as `unpack`."""
+    verdict = _run(stream, [], what, lambda size: None, limits)
+    if verdict.error:
+        raise _failure(verdict, what, "")
+    return Unpacked(digest.of_hex(verdict.digest), verdict.size, ())
+
+
+def _run(
+    stream: Readable, places: Sequence[str], what: str, progress: Callable[[int], None], limits: Limits
+) -> _Verdict:
     # -I -S: neither the user's environment nor site packages; starts in half the time
     command = [sys.executable, "-I", "-S", "-c", _START, _SOURCE, ":".join(compression.directories())]
     command += [str(limit) for limit in (limits.size, limits.files, limits.ratio)]
     process = subprocess.Popen(
-        [*command, f"{home}/fs", f"{home}/work", f"{home}/mnt", *below],
+        [*command, *places],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -93,10 +110,7 @@ def unpack(
                 process.stdin.close()
             process.stdin = None
         output, complaint = process.communicate()
-    verdict = _verdict(output[-_LONGEST_VERDICT:], complaint, process.returncode, what)
-    if verdict.error:
-        raise _failure(verdict, what, home)
-    return Unpacked(digest.of_hex(verdict.digest), verdict.size, verdict.warnings)
+    return _verdict(output[-_LONGEST_VERDICT:], complaint, process.returncode, what)
 
 
 def _feed(stream: Readable, fd: int, progress: Callable[[int], None]) -> None:
@@ -149,4 +163,5 @@ def _failure(verdict: _Verdict, what: str, home: str) -> errors.PouchError:
             f"{what}: cannot write below {os.path.dirname(home)}: {verdict.message}",
             hint="free some space on its file system, or move pouchd's root directory",
         )
-    return errors.Unavailable(f"{what}: cannot be unpacked below {os.path.dirname(home)}: {verdict.message}")
+    where = f" below {os.path.dirname(home)}" if home else ""
+    return errors.Unavailable(f"{what}: cannot be unpacked{where}: {verdict.message}")

@@ -80,18 +80,21 @@ class Intake:
 def main(arguments: list[str]) -> int:
     """arguments: limits of bytes, files and ratio (0: none), the layer's directory, a work directory, a mount point, then the directories
 
-    of the layers below, top first.
+    of the layers below, top first; without directories the tar is only hashed.
     """
     size, files, ratio = map(int, arguments[:3])
+    places = arguments[3:]
     stage, tar_fd, report = _first_stage(ratio)
     warnings: list[str] = []
     kind = message = ""
     intake = None
     try:
-        _confine(*arguments[3:])
+        if places:
+            _confine(*places)
         intake = Intake(tar_fd, size)
         reader = tar.Reader(intake, "layer")
-        apply.Applier(layered=len(arguments) > 6, warn=warnings.append, most=files).apply(reader)
+        if places:
+            apply.Applier(layered=len(places) > 3, warn=warnings.append, most=files).apply(reader)
         reader.drain()
     except errors.CorruptData as error:
         kind, message = "corrupt", error.message

@@ -45,6 +45,10 @@ def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
     """The chain-id of every layer, bottom first (OCI image-spec, config.md, "Layer ChainID")."""
     chain: list[str] = []
     for diff_id in diff_ids:
-        parse(diff_id)
-        chain.append(diff_id if not chain else of_bytes(f"{chain[-1]} {diff_id}".encode()))
+        chain.append(chain_id(chain[-1] if chain else "", diff_id))
     return tuple(chain)
+
+
+def chain_id(below: str, diff_id: str) -> str:
+    """The chain-id of a layer on the one with the chain-id `below`, "" for none."""
+    return of_bytes(f"{below} {parse(diff_id)}".encode()) if below else parse(diff_id)
