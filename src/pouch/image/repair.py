@@ -6,14 +6,13 @@ digests; layers are thrown away and unpacked again; an image that cannot be had 
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pouch.image import Readable, compression, silent
+from pouch.image import silent
 from pouch.spec import digest, errors
 from pouch.store import content, db
 
@@ -64,7 +63,7 @@ def _put_right(
     for position in missing:
         blob = own[position]
         log.info("image %s: layer %s is unpacked again", _name(row), blob.diff_id)
-        opened = _Opener(store.content, blob)
+        opened = functools.partial(store.content.open, blob.digest)
         store.layers.ensure(row.layers[: position + 1], blob.diff_id, opened, silent)
 
 
@@ -93,16 +92,3 @@ def _is_whole(store: images.Images, blob: str, size: int | None) -> bool:
         log.warning("blob %s cannot be read: %s", blob, error.strerror)
         return False
     return digest.of_hex(hasher.hexdigest()) == blob
-
-
-class _Opener:
-    """Opens a layer's blob for the unpacker."""
-
-    def __init__(self, blobs: content.Content, blob: db.BlobRow) -> None:
-        self._blobs = blobs
-        self._blob = blob
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[Readable]:
-        with self._blobs.open(self._blob.digest) as file:
-            yield compression.opened(file, f"layer {self._blob.diff_id}")
