@@ -161,6 +161,18 @@ def test_a_blob_that_another_repository_of_the_registry_holds_is_mounted(store, 
     assert pushing.of(MORE) == ["Preparing", "Pushing", "Pushed"]
 
 
+def test_a_repository_that_the_pusher_may_not_read_is_no_reason_to_fail(store, pushing):
+    keep(store, BASE)
+    store.database.note_source(blob(BASE), "r.test:5000/b/secret")
+
+    def refuse(digest, from_path):
+        raise errors.Forbidden("denied: requested access to the resource is denied")
+
+    pushing.repository.mount_blob = refuse
+    pushing.run("r.test:5000/a/x:1")
+    assert pushing.of(BASE)[-1] == "Pushed"
+
+
 def test_after_some_vain_mounts_a_blob_is_sent(store, pushing):
     keep(store, BASE)
     for number in range(push.MOUNTS_TRIED + 2):
