@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pouch import __version__
-from pouch.engine.settings import CgroupManager, Settings, Snapshotter
-from pouch.spec import container, errors
+from pouch import __version__, config_registries, config_values
+from pouch.engine.settings import Settings
+from pouch.spec import errors
 
 DEFAULT_FILE = "/etc/pouch/pouchd.toml"
 DEFAULT_RUN = "/run/pouch"
@@ -58,139 +58,80 @@ class _Key:
     daemon: bool = False
     """Belongs to Configuration, not to the engine's Settings."""
     many: bool = False
-
-
-def _text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("a text")  # noqa: TRY004 - one kind of error for all readers
-    return value
-
-
-def _path(value: object) -> object:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError("an absolute path")
-    return os.path.normpath(value)
-
-
-def _number(value: object) -> object:
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise ValueError("a whole number, 0 or more")
-    return number
-
-
-def _size(value: object) -> object:
-    if isinstance(value, str) and value[-1:].lower() in ("k", "m", "g"):
-        factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[value[-1].lower()]
-        try:
-            return int(value[:-1]) * factor
-        except ValueError:
-            raise ValueError("bytes, or a number with k, m or g") from None
-    try:
-        return _number(value)
-    except ValueError:
-        raise ValueError("bytes, or a number with k, m or g") from None
-
-
-def _texts(value: object) -> object:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of texts")
-    return tuple(value)
-
-
-def _addresses(value: object) -> object:
-    found = _texts(value)
-    assert isinstance(found, tuple)
-    for address in found:
-        if not address.startswith("unix:///"):
-            raise ValueError(f"unix:///PATH for each ({address!r} is none; TCP comes with a later version)")
-    return found
-
-
-def _choice(*values: str) -> Callable[[object], object]:
-    def read(value: object) -> object:
-        if value not in values:
-            raise ValueError("one of " + ", ".join(values))
-        return value
-
-    return read
-
-
-def _manager(value: object) -> object:
-    return CgroupManager(str(_choice(*CgroupManager)(value)))
-
-
-def _snapshotter(value: object) -> object:
-    return Snapshotter(str(_choice(*Snapshotter)(value)))
-
-
-def _pairs(value: object) -> object:
-    """A table; of flags, `NAME=VALUE` each."""
-    if not isinstance(value, list):
-        return value
-    return {name: text for name, _, text in (str(item).partition("=") for item in value)}
-
-
-def _runtimes(value: object) -> object:
-    value = _pairs(value)
-    if not isinstance(value, dict) or not all(isinstance(program, str) and program for program in value.values()):
-        raise ValueError("a table of NAME = PROGRAM")
-    return {"crun": "crun", "runc": "runc", **value}
-
-
-def _ulimits(value: object) -> object:
-    value = _pairs(value)
-    if not isinstance(value, dict):
-        raise ValueError("a table of NAME = SOFT:HARD")  # noqa: TRY004
-    found = []
-    for name, text in value.items():
-        soft, _, hard = str(text).partition(":")
-        try:
-            found.append(container.Ulimit(name=str(name), soft=int(soft), hard=int(hard or soft)))
-        except ValueError:
-            raise ValueError(f"SOFT or SOFT:HARD for {name}") from None
-    return tuple(found)
+    flag: bool = True
+    """Whether it is also an option; a table of tables is none."""
 
 
 KEYS: tuple[_Key, ...] = (
-    _Key("root", "root", _path, "directory of images and containers"),
-    _Key("run", "run", _path, "directory of what ends with a reboot"),
-    _Key("listen", "listen", _addresses, "address to listen on, unix:///PATH", daemon=True, many=True),
-    _Key("group", "group", _text, "group that may use the sockets, where it exists", daemon=True),
-    _Key("pid-file", "pid_file", _path, "file with the daemon's pid", daemon=True),
-    _Key("log-level", "log_level", _choice(*LOG_LEVELS), "debug, info, warning or error", daemon=True),
-    _Key("log-format", "log_format", _choice(*LOG_FORMATS), "text, or json: one object a line", daemon=True),
-    _Key("runtime", "runtime", _text, "name of the default OCI runtime"),
-    _Key("runtimes", "runtimes", _runtimes, "further OCI runtimes, NAME=PROGRAM", many=True),
-    _Key("conmon", "conmon", _text, "program of the container monitor"),
-    _Key("cgroup-manager", "cgroup_manager", _manager, "auto, cgroupfs or systemd"),
-    _Key("cgroup-parent", "cgroup_parent", _text, "cgroup or slice above all containers"),
-    _Key("snapshotter", "snapshotter", _snapshotter, "auto, overlay or native (copies, where no overlay can be)"),
-    _Key("bridge", "bridge", _text, "name of the default network's bridge"),
-    _Key("bridge-subnet", "bridge_subnet", _text, "the bridge's IPv4 network, as 172.30.0.0/16"),
-    _Key("mtu", "mtu", _number, "MTU of the default network; 0: the uplink's"),
-    _Key("dns", "dns", _texts, "name server for containers", many=True),
-    _Key("dns-search", "dns_search", _texts, "search domain for containers", many=True),
-    _Key("dns-option", "dns_options", _texts, "resolver option for containers", many=True),
-    _Key("userns-first", "userns_first", _number, "first host id for containers' user namespaces"),
-    _Key("userns-last", "userns_last", _number, "last host id for containers' user namespaces"),
-    _Key("seccomp-profile", "seccomp_profile", _text, "default seccomp profile (JSON), or unconfined"),
-    _Key("default-ulimit", "ulimits", _ulimits, "default resource limit, NAME=SOFT:HARD", many=True),
-    _Key("stop-timeout", "stop_timeout", _number, "seconds from stop to SIGKILL"),
-    _Key("shm-size", "shm_size", _size, "size of /dev/shm"),
-    _Key("log-max-size", "log_max_size", _size, "size at which a container's log begins anew; 0: never"),
-    _Key("hook-timeout", "hook_timeout", _number, "seconds a hook may take"),
-    _Key("label", "labels", _texts, "label of this daemon", many=True),
+    _Key("root", "root", config_values.path, "directory of images and containers"),
+    _Key("run", "run", config_values.path, "directory of what ends with a reboot"),
+    _Key("listen", "listen", config_values.addresses, "address to listen on, unix:///PATH", daemon=True, many=True),
+    _Key("group", "group", config_values.text, "group that may use the sockets, where it exists", daemon=True),
+    _Key("pid-file", "pid_file", config_values.path, "file with the daemon's pid", daemon=True),
+    _Key("log-level", "log_level", config_values.choice(*LOG_LEVELS), "debug, info, warning or error", daemon=True),
+    _Key(
+        "log-format", "log_format", config_values.choice(*LOG_FORMATS), "text, or json: one object a line", daemon=True
+    ),
+    _Key("runtime", "runtime", config_values.text, "name of the default OCI runtime"),
+    _Key("runtimes", "runtimes", config_values.runtimes, "further OCI runtimes, NAME=PROGRAM", many=True),
+    _Key("conmon", "conmon", config_values.text, "program of the container monitor"),
+    _Key("cgroup-manager", "cgroup_manager", config_values.manager, "auto, cgroupfs or systemd"),
+    _Key("cgroup-parent", "cgroup_parent", config_values.text, "cgroup or slice above all containers"),
+    _Key(
+        "snapshotter",
+        "snapshotter",
+        config_values.snapshotter,
+        "auto, overlay or native (copies, where no overlay can be)",
+    ),
+    _Key("bridge", "bridge", config_values.text, "name of the default network's bridge"),
+    _Key("bridge-subnet", "bridge_subnet", config_values.text, "the bridge's IPv4 network, as 172.30.0.0/16"),
+    _Key("mtu", "mtu", config_values.number, "MTU of the default network; 0: the uplink's"),
+    _Key("dns", "dns", config_values.texts, "name server for containers", many=True),
+    _Key("dns-search", "dns_search", config_values.texts, "search domain for containers", many=True),
+    _Key("dns-option", "dns_options", config_values.texts, "resolver option for containers", many=True),
+    _Key("userns-first", "userns_first", config_values.number, "first host id for containers' user namespaces"),
+    _Key("userns-last", "userns_last", config_values.number, "last host id for containers' user namespaces"),
+    _Key("seccomp-profile", "seccomp_profile", config_values.text, "default seccomp profile (JSON), or unconfined"),
+    _Key("default-ulimit", "ulimits", config_values.ulimits, "default resource limit, NAME=SOFT:HARD", many=True),
+    _Key("stop-timeout", "stop_timeout", config_values.number, "seconds from stop to SIGKILL"),
+    _Key("shm-size", "shm_size", config_values.size, "size of /dev/shm"),
+    _Key("log-max-size", "log_max_size", config_values.size, "size at which a container's log begins anew; 0: never"),
+    _Key("hook-timeout", "hook_timeout", config_values.number, "seconds a hook may take"),
+    _Key("default-registry", "default_registry", config_registries.domain, "registry of names that name none"),
+    _Key("default-namespace", "default_namespace", config_registries.namespace, "namespace of names of one word"),
+    _Key("registry-mirror", "registry_mirrors", config_registries.mirrors, "mirror of docker.io, URL", many=True),
+    _Key(
+        "insecure-registry",
+        "insecure_registries",
+        config_registries.insecure,
+        "registry without a certificate to be trusted, HOST[:PORT] or a network",
+        many=True,
+    ),
+    _Key("registries", "registries", config_registries.registries, "what is special about a registry", flag=False),
+    _Key("certs-dir", "certs_dirs", config_registries.directories, "directory of HOST[:PORT]/*.crt", many=True),
+    _Key("http-proxy", "http_proxy", config_registries.proxy, "proxy for http registries, else HTTP_PROXY"),
+    _Key("https-proxy", "https_proxy", config_registries.proxy, "proxy for https registries, else HTTPS_PROXY"),
+    _Key("no-proxy", "no_proxy", config_values.text, "hosts asked without a proxy, else NO_PROXY"),
+    _Key(
+        "max-concurrent-downloads",
+        "max_concurrent_downloads",
+        config_values.count,
+        "layers that one pull downloads at a time",
+    ),
+    _Key(
+        "max-concurrent-uploads",
+        "max_concurrent_uploads",
+        config_values.count,
+        "layers that are uploaded at a time, by all pushes",
+    ),
+    _Key("label", "labels", config_values.texts, "label of this daemon", many=True),
 )
 
 
 def load(argv: Sequence[str]) -> Configuration | None:
     """From the command line's arguments; None when they only ask to validate. Raises InvalidInput; exits after --help, --version."""
     options = _parser().parse_args(argv)
-    given = {key.name: value for key in KEYS if (value := getattr(options, key.target)) is not None}
+    given = {key.name: value for key in KEYS if (value := getattr(options, key.target, None)) is not None}
     path = options.config or DEFAULT_FILE
     document = _file(path, required=bool(options.config))
     found = build(document, given, path)
@@ -216,7 +157,8 @@ def build(document: dict[str, object], flags: dict[str, object], path: str) -> C
                 changes[key.daemon][key.target] = key.read(value)
             except ValueError as error:
                 where = f"{source}: {name}" if source else f"--{name}"
-                raise errors.InvalidInput(f"{where}: {value!r} is not valid: expected {error}") from None
+                shown = re.sub(r"//[^/@]*@", "//...@", repr(value))  # a proxy's password
+                raise errors.InvalidInput(f"{where}: {shown} is not valid: expected {error}") from None
     settings = dataclasses.replace(Settings(), **changes[False])  # type: ignore[arg-type]
     _check(settings, path)
     return dataclasses.replace(Configuration(settings=settings), **changes[True])  # type: ignore[arg-type]
@@ -267,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validate", action="store_true", help="check the configuration and exit")
     parser.add_argument("--doctor", action="store_true", help="check this host, print what was found (JSON), and exit")
     parser.add_argument("--fix", action="store_true", help="with --doctor: mend what can be mended without harm")
-    for key in KEYS:
+    for key in (key for key in KEYS if key.flag):
         names = [f"--{key.name}", *(("-H", "--host") if key.name == "listen" else ())]
         action = "append" if key.many else "store"
         metavar = key.name.rpartition("-")[2].upper()

@@ -20,7 +20,7 @@ from pouch.edge.http import server as http
 from pouch.edge.http import system as http_system
 from pouch.engine import engine, system
 from pouch.rich import tools as rich_tools
-from pouch.spec import errors
+from pouch.spec import errors, reference
 
 log = logging.getLogger("pouchd")
 
@@ -41,6 +41,8 @@ def run(argv: Sequence[str]) -> int:
         if configuration is None:
             return 0
         _start_logging(configuration)
+        settings = configuration.settings
+        reference.use(reference.Defaults(settings.default_registry, settings.default_namespace))
         if os.geteuid() != 0:
             raise errors.Forbidden("pouchd needs to be started as root", hint="sudo pouchd")
         if configuration.doctor:

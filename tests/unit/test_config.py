@@ -1,6 +1,10 @@
 """pouchd's configuration: file, flags over it, and messages that name the key."""
 
+import re
+import tomllib
+
 import pytest
+from support import sources
 
 from pouch import config
 from pouch.engine.settings import CgroupManager
@@ -35,6 +39,24 @@ def test_the_file_is_read_and_flags_win():
         ({"default-ulimit": {"nofile": "x"}}, ["default-ulimit", "SOFT"]),
         ({"shm-size": "1x"}, ["shm-size", "bytes"]),
         ({"userns-last": 5}, ["userns-last", "65536"]),
+        ({"default-registry": "host"}, ["default-registry", "'host'", "HOST:PORT"]),
+        ({"default-namespace": "Team"}, ["default-namespace", "lower-case"]),
+        ({"registry-mirror": ["mirror.example"]}, ["registry-mirror", "https://HOST"]),
+        ({"registry-mirror": ["http://me:pw@mirror.example"]}, ["registry-mirror", "https://HOST"]),
+        ({"registry-mirror": "http://mirror.example"}, ["registry-mirror", "a list of texts"]),
+        ({"insecure-registry": ["http://a.b"]}, ["insecure-registry", "10.0.0.0/8"]),
+        ({"insecure-registries": []}, ["did you mean 'insecure-registry'"]),
+        ({"certs-dir": ["certs"]}, ["certs-dir", "absolute paths"]),
+        ({"https-proxy": "proxy:3128"}, ["https-proxy", "http://"]),
+        ({"registries": {"host": {}}}, ["registries", "'host'", "HOST:PORT"]),
+        ({"registries": {"a.b": {"mirror": []}}}, ["registries", "expected mirrors for a.b", "'mirror'"]),
+        ({"registries": {"a.b": {"color": 1}}}, ["registries", "one of mirrors, insecure", "'color'"]),
+        ({"registries": {"a.b": {"mirrors": ["x"]}}}, ["registries", "mirrors for a.b", "https://HOST"]),
+        ({"registries": {"a.b": {"insecure": "yes"}}}, ["registries", "true or false for insecure of a.b"]),
+        ({"registries": {"a.b": {"ca": "ca.pem"}}}, ["registries", "absolute path for ca of a.b"]),
+        ({"registries": {"a.b": {"key": "/k"}}}, ["registries", "a certificate with the key for a.b"]),
+        ({"registries": {"a.b": {"plain-http": True, "ca": "/c"}}}, ["registries", "either plain-http or"]),
+        ({"registries": {"a.b": 5}}, ["registries", "a table for a.b"]),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_what_was_expected(document, words):
@@ -63,3 +85,44 @@ def test_validate_says_ok_and_runs_nothing(tmp_path, capsys):
     good.write_text('root = "/a"\n[runtimes]\nother = "/usr/bin/other"\n')
     assert config.load(["--config", str(good), "--validate"]) is None
     assert "OK" in capsys.readouterr().out
+
+
+def test_what_is_decided_about_registries_reaches_their_client():
+    document = {
+        "registry-mirror": ["https://mirror.example"],
+        "insecure-registry": ["10.0.0.0/8"],
+        "certs-dir": ["/certs"],
+        "no-proxy": ".corp",
+        "registries": {"registry.corp": {"mirrors": ["http://127.0.0.1:65001"], "ca": "/ca.pem", "insecure": False}},
+    }
+    flags = {"insecure-registry": ["old.corp:5000"], "https-proxy": "http://me:pw@proxy.corp:3128"}
+    found = config.build(document, flags, "f").settings.of_registries()
+    assert found.mirrors == ("https://mirror.example",)
+    assert found.insecure == ("old.corp:5000",)
+    assert (found.certs_dirs, found.no_proxy, found.https_proxy) == (
+        ("/certs",),
+        ".corp",
+        "http://me:pw@proxy.corp:3128",
+    )
+    own = found.registries["registry.corp"]
+    assert (own.mirrors, own.ca, own.insecure, own.plain_http) == (("http://127.0.0.1:65001",), "/ca.pem", False, False)
+
+
+def test_a_proxys_password_is_not_shown():
+    with pytest.raises(errors.InvalidInput) as caught:
+        config.build({"http-proxy": "ftp://me:secret@proxy.corp"}, {}, "f.toml")
+    assert "proxy.corp" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_file_that_is_installed_names_every_key_with_its_default():
+    """Each key is there, behind #; what is left when the # is taken off is accepted."""
+    text = (sources.ROOT / "packaging" / "pouchd.toml").read_text()
+    shown = set(re.findall(r"^#\[?([a-z-]+)(?: =|\]|\.)", text, re.MULTILINE))
+    assert {key.name for key in config.KEYS} <= shown | {"label"}
+    bare = re.sub(r"^#(?=[a-z-]+ = |\[)", "", text, flags=re.MULTILINE).replace(
+        '"/etc/ssl/host.key"', '"/etc/ssl/host.key"'
+    )
+    document = {name: value for name, value in tomllib.loads(bare).items() if name not in ("bridge-subnet", "pid-file")}
+    document["registries"]["registry.example:5000"].pop("plain-http")
+    config.build(document, {}, "pouchd.toml")

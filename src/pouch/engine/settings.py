@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from pouch.image.registry import hosts
 from pouch.spec import container
 
 
@@ -59,3 +60,30 @@ class Settings:
     hook_timeout: int = 120
     """Seconds that a hook or an init script may take."""
     labels: tuple[str, ...] = ()
+    max_concurrent_downloads: int = 3
+    """Layers of one pull."""
+    max_concurrent_uploads: int = 5
+    """Blobs, over all pushes."""
+    default_registry: str = hosts.HUB
+    default_namespace: str = "library"
+    registry_mirrors: tuple[str, ...] = ()
+    """URLs; of docker.io."""
+    insecure_registries: tuple[str, ...] = ()
+    registries: dict[str, hosts.Registry] = field(default_factory=dict)
+    """What is decided for single ones, by their domain."""
+    certs_dirs: tuple[str, ...] = hosts.CERTS_DIRS
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+
+    def of_registries(self) -> hosts.Settings:
+        """What the client of registries needs."""
+        return hosts.Settings(
+            mirrors=self.registry_mirrors,
+            insecure=self.insecure_registries,
+            registries=self.registries,
+            certs_dirs=self.certs_dirs,
+            http_proxy=self.http_proxy,
+            https_proxy=self.https_proxy,
+            no_proxy=self.no_proxy,
+        )

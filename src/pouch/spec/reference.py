@@ -1,4 +1,8 @@
-"""References to images, in Docker's grammar (github.com/distribution/reference): `[domain/]path[:tag][@digest]`."""
+"""References to images, in Docker's grammar (github.com/distribution/reference): `[domain/]path[:tag][@digest]`.
+
+What a name without a domain means is the administrator's decision (`use`), docker.io/library unless told otherwise. Only the full spelling
+is stored: a change of the decision changes what people may leave out, and no image's name.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,40 @@ _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
+_HUB, _HUBS_OLD_NAME, _HUBS_NAMESPACE = "docker.io", "index.docker.io", "library"
 _HINT = "expected [registry[:port]/]name[:tag][@sha256:digest] with a lower-case name, for example debian:bookworm"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What may be left out of a name: the domain, and before one word the namespace ("": none)."""
+
+    domain: str = DEFAULT_DOMAIN
+    namespace: str = DEFAULT_NAMESPACE
+
+
+_defaults = Defaults()
+
+
+def use(defaults: Defaults) -> None:
+    """From now on names mean this. For the composition root, once, before the first name is read."""
+    global _defaults  # noqa: PLW0603 - names are read and shown everywhere, and mean the same everywhere
+    _defaults = defaults
+
+
+def is_domain(text: str) -> bool:
+    """Whether this can be HOST[:PORT] in a reference."""
+    return _DOMAIN.fullmatch(text) is not None
+
+
+def is_registry(text: str) -> bool:
+    """Whether this at the beginning of a name is read as its domain."""
+    return is_domain(text) and _looks_like_a_domain(text)
+
+
+def is_path(text: str) -> bool:
+    """Whether this can be a repository's path."""
+    return _PATH.fullmatch(text) is not None
 
 
 def _invalid(text: str, hint: str = _HINT) -> errors.InvalidInput:
@@ -61,11 +98,11 @@ class Reference:
         return f"{self.domain}/{self.path}"
 
     def familiar_name(self) -> str:
-        """The shortest spelling of the name: `busybox`."""
-        if self.domain != DEFAULT_DOMAIN:
-            return self.name()
-        bare = self.path.removeprefix(f"{DEFAULT_NAMESPACE}/")
-        return bare if "/" not in bare else self.path
+        """The shortest spelling of the name: `busybox`. Never one that would be read as another name."""
+        for short in (self.path.rpartition("/")[2], self.path):
+            if _split_domain(short) == (self.domain, self.path):
+                return short
+        return self.name()
 
     def familiar(self) -> str:
         """The shortest spelling with tag and digest: `busybox:latest`."""
@@ -90,15 +127,19 @@ def _split_tag(text: str) -> tuple[str, str | None]:
     return name, tag
 
 
+def _looks_like_a_domain(first: str) -> bool:
+    """It has a dot or a colon, is localhost or has a capital letter."""
+    return "." in first or ":" in first or first == "localhost" or first != first.lower()
+
+
 def _split_domain(name: str) -> tuple[str, str]:
-    """Domain and path. The first part is a domain where it has a dot or a colon, is localhost or has a capital letter."""
+    """Domain and path. A single word of the hub's own is in its namespace `library`, whatever the defaults are."""
     first, slash, rest = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        domain, path = first, rest
+    if not slash or not _looks_like_a_domain(first):
+        domain, path, namespace = _defaults.domain, name, _defaults.namespace
     else:
-        domain, path = DEFAULT_DOMAIN, name
-    if domain == "index.docker.io":
-        domain = DEFAULT_DOMAIN
-    if domain == DEFAULT_DOMAIN and "/" not in path:
-        path = f"{DEFAULT_NAMESPACE}/{path}"
-    return domain, path
+        domain, path = first, rest
+        namespace = _HUBS_NAMESPACE if domain in (_HUB, _HUBS_OLD_NAME) else ""
+    if namespace and "/" not in path:
+        path = f"{namespace}/{path}"
+    return (_HUB if domain == _HUBS_OLD_NAME else domain), path

@@ -1,0 +1,129 @@
+"""What a value of pouchd's configuration must be.
+
+Each reader turns a file's value or a flag's text into the setting, or raises ValueError with what it expected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pouch.engine.settings import CgroupManager, Snapshotter
+from pouch.spec import container
+
+
+def text(value: object) -> object:
+    """A text."""
+    if not isinstance(value, str):
+        raise ValueError("a text")  # noqa: TRY004 - one kind of error for all readers
+    return value
+
+
+def path(value: object) -> object:
+    """An absolute path."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("an absolute path")
+    return os.path.normpath(value)
+
+
+def number(value: object) -> object:
+    """A whole number, 0 or more."""
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError("a whole number, 0 or more")
+    return number
+
+
+def count(value: object) -> object:
+    """A whole number, 1 or more."""
+    try:
+        if found := number(value):
+            return found
+    except ValueError:
+        pass
+    raise ValueError("a whole number, 1 or more")
+
+
+def size(value: object) -> object:
+    """Bytes; `64m` is 64 MiB."""
+    if isinstance(value, str) and value[-1:].lower() in ("k", "m", "g"):
+        factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[value[-1].lower()]
+        try:
+            return int(value[:-1]) * factor
+        except ValueError:
+            raise ValueError("bytes, or a number with k, m or g") from None
+    try:
+        return number(value)
+    except ValueError:
+        raise ValueError("bytes, or a number with k, m or g") from None
+
+
+def texts(value: object) -> object:
+    """A list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+def addresses(value: object) -> object:
+    """Addresses to listen on."""
+    found = texts(value)
+    assert isinstance(found, tuple)
+    for address in found:
+        if not address.startswith("unix:///"):
+            raise ValueError(f"unix:///PATH for each ({address!r} is none; TCP comes with a later version)")
+    return found
+
+
+def choice(*values: str) -> Callable[[object], object]:
+    """A reader for one of these words."""
+
+    def read(value: object) -> object:
+        if value not in values:
+            raise ValueError("one of " + ", ".join(values))
+        return value
+
+    return read
+
+
+def manager(value: object) -> object:
+    """Who makes cgroups."""
+    return CgroupManager(str(choice(*CgroupManager)(value)))
+
+
+def snapshotter(value: object) -> object:
+    """What files stand on."""
+    return Snapshotter(str(choice(*Snapshotter)(value)))
+
+
+def pairs(value: object) -> object:
+    """A table; of flags, `NAME=VALUE` each."""
+    if not isinstance(value, list):
+        return value
+    return {name: text for name, _, text in (str(item).partition("=") for item in value)}
+
+
+def runtimes(value: object) -> object:
+    """Names and programs of OCI runtimes, crun and runc among them."""
+    value = pairs(value)
+    if not isinstance(value, dict) or not all(isinstance(program, str) and program for program in value.values()):
+        raise ValueError("a table of NAME = PROGRAM")
+    return {"crun": "crun", "runc": "runc", **value}
+
+
+def ulimits(value: object) -> object:
+    """Resource limits."""
+    value = pairs(value)
+    if not isinstance(value, dict):
+        raise ValueError("a table of NAME = SOFT:HARD")  # noqa: TRY004
+    found = []
+    for name, text in value.items():
+        soft, _, hard = str(text).partition(":")
+        try:
+            found.append(container.Ulimit(name=str(name), soft=int(soft), hard=int(hard or soft)))
+        except ValueError:
+            raise ValueError(f"SOFT or SOFT:HARD for {name}") from None
+    return tuple(found)
