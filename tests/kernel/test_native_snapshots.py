@@ -24,7 +24,7 @@ def snapshotter():
     top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
     places = paths.Paths(f"{top}/lib", f"{top}/run")
     places.ensure()
-    subject = suite.Subject(native.Native(places), places)
+    subject = suite.Subject(native.Native(places), places, overlays=False)
     yield subject
     subject.close()
     for point in mount.mount_points(top):

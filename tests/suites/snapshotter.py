@@ -30,6 +30,8 @@ class Subject:
     snapshotter: snapshot.Snapshotter
     places: paths.Paths
     database: db.Database | None = None
+    overlays: bool = True
+    """Whether layers are unpacked through overlays."""
 
     def layer(self, name, fill):
         """A layer made by fill(directory); its chain-id."""
@@ -45,6 +47,7 @@ class Subject:
         if self.database is None:
             self.database = db.Database(self.places.db)
         store = images.Images(self.places, self.database, content.Content(self.places, self.database))
+        store.layers.overlays = self.overlays
         diff_ids = [digest.of_bytes(tar) for tar in tars]
         chain = digest.chain_ids(diff_ids)
         for count, tar in enumerate(tars, 1):

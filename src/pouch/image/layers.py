@@ -45,6 +45,8 @@ class Layers:
         self._blobs = blobs
         self.limits = unpack.Limits()
         """What one layer may become."""
+        self.overlays = True
+        """Whether layers are unpacked through overlays: not every file system can hold them."""
         self._lock = threading.Lock()
         self._making: dict[str, _Turn] = {}
 
@@ -162,7 +164,7 @@ class Layers:
         below = [self._paths.layer(lower) for lower in reversed(chain)]
         if below:
             lowerview.copy_attributes(os.fsencode(below[0]), os.fsencode(f"{home}/fs"))
-        made = unpack.unpack(stream, home, below, what, progress=step.sent, limits=self.limits)
+        made = unpack.unpack(stream, home, below, what, progress=step.sent, limits=self.limits, overlay=self.overlays)
         for warning in made.warnings:
             step.report(f"Warning: {warning}")
         return made

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pouch.image import Readable, compression
 from pouch.spec import digest, errors
+from pouch.store.snapshot import farm
 
 _SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _START = (
@@ -60,18 +61,30 @@ def unpack(
     *,
     progress: Callable[[int], None] = lambda size: None,
     limits: Limits = Limits(),
+    overlay: bool = True,
 ) -> Unpacked:
     """Unpack a layer as it is stored (plain, gzip, zstd, xz or bzip2) into `home`/fs, which must exist with the attributes of the layers below.
 
     below: the directories of those layers, top first. progress: told how many stored bytes were sent so far. The caller compares the
     diff-id, and deletes `home` when this raises: CorruptData for the layer, Forbidden beyond a limit, Unavailable for a full disk,
     what `stream` raises. A stream that is a file (`fileno`, `tell`) is sent by the kernel. `what` names the layer.
+    overlay: the helper sees the layers below through an overlay; else through hard links, which any file system has.
     """
-    for name in ("work", "mnt") if below else ():
-        os.mkdir(f"{home}/{name}", 0o700)
-    verdict = _run(stream, [f"{home}/fs", f"{home}/work", f"{home}/mnt", *below], what, progress, limits)
+    if not below:
+        places = [f"{home}/fs", "", ""]
+    elif overlay:
+        for name in ("work", "mnt"):
+            os.mkdir(f"{home}/{name}", 0o700)
+        places = [f"{home}/fs", f"{home}/work", f"{home}/mnt", *below]
+    else:
+        os.mkdir(f"{home}/farm", 0o700)
+        farm.lay(below, f"{home}/farm")
+        places = [f"{home}/farm", "", "", "laid out"]
+    verdict = _run(stream, places, what, progress, limits)
     if verdict.error:
         raise _failure(verdict, what, home)
+    if below and not overlay:
+        farm.collect(f"{home}/farm", below, f"{home}/fs")
     return Unpacked(digest.of_hex(verdict.digest), verdict.size, verdict.warnings)
 
 

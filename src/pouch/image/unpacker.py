@@ -80,7 +80,8 @@ class Intake:
 def main(arguments: list[str]) -> int:
     """arguments: limits of bytes, files and ratio (0: none), the layer's directory, a work directory, a mount point, then the directories
 
-    of the layers below, top first; without directories the tar is only hashed.
+    of the layers below, top first; without directories the tar is only hashed. Without a work directory the layer's shows those below
+    already.
     """
     size, files, ratio = map(int, arguments[:3])
     places = arguments[3:]
@@ -117,7 +118,7 @@ def main(arguments: list[str]) -> int:
 
 def _confine(target: str, work: str, point: str, *below: str) -> None:
     os.umask(0)
-    if below:
+    if below and work:
         from pouch.kernel import mount  # noqa: PLC0415 - the lowest layer does without
 
         mount.leave_namespace()
