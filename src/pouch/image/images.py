@@ -24,6 +24,7 @@ NEVER = "0001-01-01T00:00:00Z"
 """Docker's date of an image whose configuration has none."""
 SHORTEST_PREFIX = 4
 MOST_LAYERS = 500
+_NO_LABELS = len("{}")
 _DECODED_KEPT = 64
 """Configurations that are kept decoded: a container of one of the last images need not wait for the disk."""
 
@@ -153,9 +154,9 @@ class Images:
                 digests=_familiar(row.references, by_digest=True),
                 created=row.created,
                 size=row.size,
-                labels=json.loads(row.labels or "{}"),
+                labels=json.loads(row.labels) if len(row.labels) > _NO_LABELS else {},
             )
-            for row in self._database.images()
+            for row in self._database.images_without_layers()
         ]
         return sorted(found, key=lambda image: seconds(image.created), reverse=True)
 
@@ -219,7 +220,7 @@ class Images:
         chain = digest.chain_ids(config.rootfs.diff_ids)
         sizes = self._sizes(chain)
         documents = [one for one in (raw, manifest_raw) if one]
-        with self.lease(digest.of_bytes(one) for one in documents):
+        with self.collector.lease((digest.of_bytes(one) for one in documents), collect=False):
             for one in documents:
                 self.content.put(one)
             id = digest.of_bytes(raw)
@@ -438,6 +439,7 @@ def _by_digest(parsed: reference.Reference) -> str:
     return f"{parsed.name()}@{parsed.digest}" if parsed.digest else ""
 
 
+@functools.lru_cache(maxsize=4096)
 def seconds(text: str) -> int:
     """Seconds since 1970 of an RFC 3339 time; 0 for what is none (foreign configurations hold anything) or lies before."""
     match = _TIME.fullmatch(text)

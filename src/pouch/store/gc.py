@@ -68,15 +68,19 @@ class Collector:
         """Held while it is decided what goes: who takes a lease waits until that is moved away."""
 
     @contextlib.contextmanager
-    def lease(self, names: Iterable[str] = ()) -> Iterator[Lease]:
-        """Keep layers (chain-ids) and blobs (digests) while an image is on its way to them; then collect what is unused."""
+    def lease(self, names: Iterable[str] = (), *, collect: bool = True) -> Iterator[Lease]:
+        """Keep layers (chain-ids) and blobs (digests) while an image is on its way to them; then collect what is unused.
+
+        collect: not where another lease is around this one.
+        """
         lease = Lease(self._held, self._lock)
         lease.add(names)
         try:
             yield lease
         finally:
             lease.release()
-            self.collect()
+            if collect:
+                self.collect()
 
     def collect(self) -> image_records.Unused:
         """Take away the layers and blobs that no image stands on and nobody leases; what they were."""
