@@ -12,6 +12,7 @@ from pouch.engine import (
     archives,
     commits,
     containers,
+    durability,
     execs,
     groups,
     lifecycle,
@@ -62,22 +63,26 @@ class Engine:
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.events = equipment.events
         self.system = system.System(equipment, self._shelf)
+        self._flusher = durability.Flusher(equipment)
 
     async def recover(self) -> None:
         """Put right what the last daemon left, and adopt what still runs."""
         await recover.recover(self.equipment, self._shelf, self._life)
+        self._flusher.start()
 
     async def farewell(self) -> None:
         """The daemon is asked to end: containers go on, unless the host ends too."""
         if await shutdown.going_down():
             log.info("the host goes down: containers are stopped")
             await self.containers.stop_all()
+            await self._flusher.flush()
 
     async def close(self) -> None:
         """Let go: containers go on."""
         self.events.close()
         self._jobs.close()
         await self._life.close()
+        await self._flusher.close()
 
 
 @contextlib.asynccontextmanager
@@ -111,7 +116,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         user_namespaces, overlays = _examine(settings, launch.launch)
         systemd = groups.by_systemd(settings.cgroup_manager, settings.cgroup_parent)
         runtimes = _runtimes(settings, paths, systemd=systemd)
-        images = image_room.Images(paths, database, content.Content(paths, database))
+        images = image_room.Images(paths, database, content.Content(paths, database), defer=pools.later)
         images.tidy()
         return tools.Equipment(
             settings=settings,

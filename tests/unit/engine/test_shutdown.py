@@ -92,10 +92,14 @@ async def test_the_daemons_end_stops_them_only_with_the_host(monkeypatch, down):
     async def stop_all():
         done.append("stopped")
 
+    async def flush():
+        done.append("flushed")
+
     monkeypatch.setattr(shutdown, "going_down", going_down)
-    one = types.SimpleNamespace(containers=types.SimpleNamespace(stop_all=stop_all))
+    flusher = types.SimpleNamespace(flush=flush)
+    one = types.SimpleNamespace(containers=types.SimpleNamespace(stop_all=stop_all), _flusher=flusher)
     await engine.Engine.farewell(one)
-    assert done == (["stopped"] if down else [])
+    assert done == (["stopped", "flushed"] if down else [])
 
 
 async def test_a_restart_that_waits_is_left_to_the_next_daemon(monkeypatch):
