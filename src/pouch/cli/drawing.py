@@ -101,6 +101,8 @@ class Drawing:
         self._size = size
         self._now = now
         self._items: dict[str, Item] = {}
+        self._gone: dict[str, str] = {}
+        """The last status of items that have scrolled away."""
         self._drawn = 0
         self._drawn_at = -REDRAW_SECONDS
 
@@ -110,6 +112,8 @@ class Drawing:
     def take(self, message: dict[str, Any]) -> None:
         """A step of an item; drawn at once, or with the next one where they come fast."""
         name = str(message["id"])
+        if self._gone.get(name) == message.get("status"):
+            return
         now = self._now()
         self._items.setdefault(name, Item(name)).take(message, now)
         if now - self._drawn_at >= REDRAW_SECONDS:
@@ -118,7 +122,7 @@ class Drawing:
     def sentence(self, text: str) -> None:
         """A sentence below the lines, which stay as they are from now on."""
         self.draw()
-        self._items, self._drawn = {}, 0
+        self._items, self._gone, self._drawn = {}, {}, 0
         if text:
             self._out.write(table.clean(text, keep="\n") + "\n")
             self._out.flush()
@@ -142,6 +146,7 @@ class Drawing:
         gone = [item for item in self._items.values() if item.ended][: max(excess, 0)]
         for item in gone:
             del self._items[item.name]
+            self._gone[item.name] = item.status
         return gone
 
     def _shown(self, room: int, width: int, now: float) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support import cli
@@ -11,6 +12,14 @@ from support.fake_daemon import FakeDaemon
 from pouch.cli import main
 
 Pouch = Callable[..., cli.Result]
+
+
+@pytest.fixture(autouse=True)
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of Docker's configuration: none of the person who runs the tests. It is not there yet."""
+    folder = tmp_path / "configuration"
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def rows(image: dict[str, Any], *, digests: bool = False) -> list[dict[str, Any]
     found = []
     for name in image.get("RepoTags") or ():
         repository, _, tag = name.rpartition(":")
-        known = by_repository.pop(repository, [NONE]) if digests else [NONE]
+        known = by_repository.get(repository, [NONE]) if digests else [NONE]
         found += [_row(image, repository, tag, digest) for digest in known]
     named = {row["Repository"] for row in found}
     for repository, known in by_repository.items():  # pulled by digest, or named otherwise since
