@@ -63,6 +63,8 @@ class Authorizer:
         self._offline = offline
         self._lock = threading.Lock()
         self._asked: challenge.Challenge | None = None
+        if known.registry_token and not _TOKEN.fullmatch(known.registry_token):
+            raise errors.InvalidInput("the registry token is none: expected printable letters without a space")
         self._proof = Proof(f"Bearer {known.registry_token}" if known.registry_token else "")
         self.identity_token = ""
         """What the token server gave for later logins, where `offline` asked for it."""

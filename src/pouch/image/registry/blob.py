@@ -107,7 +107,7 @@ class Blob:
     def _open(self) -> wire.Answer:
         """Ask from the position on, and be there also where the whole comes."""
         headers = {"Range": f"bytes={self.position}-"} if self.position else {}
-        answer = self._session.ask("GET", self._path, self._subject, headers=headers, expected={416})
+        answer = self._session.ask("GET", self._path, self._subject, headers=headers, expected={416}, blob=True)
         try:
             skip = self._check(answer)
             while skip > 0:

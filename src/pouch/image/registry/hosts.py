@@ -54,6 +54,10 @@ class Settings:
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
     """Nothing sent or received for so long ends an attempt."""
+    answer_seconds: float = 120.0
+    """A whole answer that is a document, and the head of any other, may take so long."""
+    commit_seconds: float = 600.0
+    """A registry may think so long about a blob that it has been sent: it hashes it, and may move it elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

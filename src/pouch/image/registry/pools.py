@@ -39,6 +39,7 @@ _here = threading.local()
 def _connect(host: str, port: int, seconds: float, watch: interrupt.Watch) -> tuple[socket.socket, socket.socket]:
     """A connection to the first address that takes it, and a second handle of it for cutting it."""
     failure: OSError = OSError(f"no address for {host}")
+    host = host.strip("[]")  # of an IPv6 address
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
         made = socket.socket(family, kind, protocol)
         handle = made.dup()
@@ -172,13 +173,16 @@ class Pools:
 
     def send(self, request: wire.Request) -> _Answer:
         """See wire.Wire."""
-        watch = self._watcher.watch(self._cancel)
+        streams = request.body is not None and not isinstance(request.body, bytes)
+        watch = self._watcher.watch(self._cancel, 0.0 if streams else self._settings.answer_seconds)
         try:
             return self._send(request, watch)
         except BaseException as error:
             watch.end()
             if watch.cancelled:
                 raise wire.Cancelled from error
+            if watch.late:
+                raise wire.Broken("no answer in time") from error
             raise
 
     def _send(self, request: wire.Request, watch: interrupt.Watch) -> _Answer:
@@ -189,8 +193,10 @@ class Pools:
         connect = request.patience or self._settings.connect_seconds
         _here.watch, _here.stall_seconds = watch, self._settings.stall_seconds
         headers = {"User-Agent": f"pouch/{__version__}", "Accept-Encoding": "identity", **request.headers}
+        silence = self._settings.stall_seconds
         if request.length or not isinstance(request.body, bytes | None):
             headers["Content-Length"] = str(request.length)
+            silence = self._settings.commit_seconds
         with _translated(proxy):
             response = pool.urlopen(
                 request.method,
@@ -201,8 +207,10 @@ class Pools:
                 retries=False,
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(connect=connect, read=self._settings.stall_seconds),
+                timeout=urllib3.Timeout(connect=connect, read=silence),
             )
+        if request.blob:
+            watch.relax()
         return _Answer(response, request.url, watch)
 
     def _pool(self, tls: hosts.Tls, proxy: str) -> urllib3.PoolManager:
@@ -257,6 +265,8 @@ class _Answer:
         except wire.Broken as error:
             if self._watch.cancelled:
                 raise wire.Cancelled from error
+            if self._watch.late:
+                raise wire.Broken("no answer in time") from error
             raise
 
     def close(self) -> None:

@@ -106,6 +106,7 @@ class Session:
         length: int = 0,
         expected: Container[int] = (),
         once: bool = False,
+        blob: bool = False,
     ) -> wire.Answer:
         """The answer to a request; path: below the endpoint, or a URL that the registry named.
 
@@ -113,7 +114,7 @@ class Session:
         Broken, or answers the status).
         """
         url = path if "://" in path else self.base(subject) + path
-        request = wire.Request(method, url, headers or {}, body, length)
+        request = wire.Request(method, url, headers or {}, body, length, blob=blob)
         for attempt in (1, 2):
             used = self._proof_for(url, subject)
             answer = self._follow(self._with(request, used), subject, once=once)
@@ -128,6 +129,8 @@ class Session:
                 raise wire.Broken("the registry asked who we are in the middle")  # the stream is spent
         if answer.status // 100 == 2 or answer.status in expected:
             return answer
+        if answer.status == 400 and len(self.endpoint.bases) > 1:
+            self.forget()  # it may speak TLS by now
         raise failures.refusal(answer, self._named(answer), subject)
 
     def _origin(self, subject: failures.Subject) -> tuple[str, str, int]:

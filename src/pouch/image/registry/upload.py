@@ -16,6 +16,9 @@ from pouch.spec import descriptor, errors
 
 CHUNK = 32 << 20
 """Bytes of a chunk where the registry does not take the whole at once."""
+SMALLEST_CHUNK = 1 << 20
+PROGRESS = 1 << 20
+"""Bytes after which earlier failures are forgiven."""
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})")
 _TOO_LARGE = 413
 
@@ -33,7 +36,12 @@ class _Piece:
         """The next bytes."""
         if self._cancelled():
             raise wire.Cancelled
-        piece = self._file.read(min(size, self._left))
+        try:
+            piece = self._file.read(min(size, self._left))
+        except OSError as error:
+            raise errors.Unavailable(f"a blob cannot be read: {error.strerror or error}") from error
+        if not piece and self._left:
+            raise errors.CorruptData(f"a blob ends {self._left} bytes before its end")
         self._left -= len(piece)
         self._at += len(piece)
         if piece:
@@ -59,11 +67,12 @@ class Upload:
         self._offset = 0
         self._whole = True
         self._chunk = CHUNK
+        self._smallest = SMALLEST_CHUNK
 
     def run(self) -> None:
         """Send it. Raises Unavailable, Forbidden, CorruptData."""
         backoff = self._session.backoff()
-        reached = -1
+        reached = 0
         while True:
             asked = ""
             try:
@@ -82,7 +91,8 @@ class Upload:
                 if answer is None:
                     return
                 asked = answer.header("Retry-After")
-                if not self._may_go_on(answer) or not backoff.pause(asked, self._session.cancel):
+                smaller = self._may_be_smaller(answer)
+                if not smaller and not (self._may_succeed(answer) and backoff.pause(asked, self._session.cancel)):
                     self._abandon()
                     raise failures.refusal(answer, self._session.host, self._subject)
                 answer.close()
@@ -90,7 +100,7 @@ class Upload:
                 self._abandon()
                 raise session.cancelled(self._subject)
             self._resume()
-            if self._offset > reached:
+            if self._offset >= reached + PROGRESS:
                 reached = self._offset
                 backoff.succeeded()
 
@@ -99,7 +109,8 @@ class Upload:
         self._offset = 0
         smallest = answer.header("OCI-Chunk-Min-Length")
         if smallest.isdigit():
-            self._chunk = max(CHUNK, int(smallest[:10]))
+            self._smallest = max(SMALLEST_CHUNK, int(smallest[:10]))
+            self._chunk = max(CHUNK, self._smallest)
         self._note(answer)
 
     def _note(self, answer: wire.Answer) -> None:
@@ -107,13 +118,17 @@ class Upload:
         self._url = self._session.named(answer, "Location", self._subject)
         answer.close()
 
-    def _may_go_on(self, answer: wire.Answer) -> bool:
-        """Whether the next attempt may do better."""
-        if answer.status == _TOO_LARGE and (self._whole or self._chunk > 1 << 20):
-            if not self._whole:
-                self._chunk //= 2
-            self._whole = False
-            return True
+    def _may_be_smaller(self, answer: wire.Answer) -> bool:
+        """Whether a registry that finds a request too large can have smaller ones; the next are."""
+        if answer.status != _TOO_LARGE or (not self._whole and self._chunk // 2 < self._smallest):
+            return False
+        if not self._whole:
+            self._chunk //= 2
+        self._whole = False
+        return True
+
+    def _may_succeed(self, answer: wire.Answer) -> bool:
+        """Whether the next attempt may do better: also for an upload that the registry has lost, or has more of than we thought."""
         return answer.status in retry.AGAIN or answer.status in (404, 416)
 
     def _send(self) -> wire.Answer | None:

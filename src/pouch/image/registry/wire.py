@@ -31,7 +31,10 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. body: bytes, or a stream of `length` bytes; patience: seconds for the connection, 0 for the usual."""
+    """One request. body: bytes, or a stream of `length` bytes; patience: seconds for the connection, 0 for the usual.
+
+    blob: its answer's body may be long, and take its time.
+    """
 
     method: str
     url: str
@@ -39,6 +42,7 @@ class Request:
     body: bytes | image.Readable | None = None
     length: int = 0
     patience: float = 0.0
+    blob: bool = False
 
 
 class Answer(Protocol):
