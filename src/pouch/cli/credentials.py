@@ -216,7 +216,7 @@ def header_of(client: Client, domain: str) -> dict[str, str]:
     if store.empty:
         return {}
     try:
-        found = store.find(names.key(domain or names.default_domain(client)))
+        found = store.find(names.key(domain or names.defaults(client).domain))
     except credential_programs.ProgramError as error:
         command.warn(f"WARNING: {error.message}\nWARNING: going on without credentials")
         return {}

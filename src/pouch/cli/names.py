@@ -32,20 +32,32 @@ def tagged(name: str) -> str:
 
 
 def domain(name: str) -> str:
-    """The registry that a name begins with; "" for the default one."""
+    """The registry that a name begins with; "" where it says none."""
     first, slash, _ = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return "" if first in _HUB_NAMES else first
-    return ""
+    if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        return ""
+    return HUB if first in _HUB_NAMES else first
 
 
-def canonical(name: str, default: str = HUB) -> str:
-    """The full spelling: `docker.io/library/busybox:latest`."""
+class Defaults:
+    """What the daemon takes for what a name leaves out: the registry, and before a single word the namespace."""
+
+    def __init__(self, domain: str = HUB, namespace: str = "library") -> None:
+        self.domain = domain
+        self.namespace = namespace
+
+    def __repr__(self) -> str:
+        return f"<Defaults {self.domain}/{self.namespace}>"
+
+
+def canonical(name: str, defaults: Defaults) -> str:
+    """The full spelling: `docker.io/library/busybox:latest`. What the registry's own name is written as does not matter."""
     written = domain(name)
-    path = name if written else name.removeprefix(f"{HUB}/").removeprefix(f"index.{HUB}/")
-    if not written and default == HUB and "/" not in path:
-        path = f"library/{path}"
-    return path if written else f"{default}/{path}"
+    path = name.partition("/")[2] if written else name
+    namespace = defaults.namespace if not written else "library" if written == HUB else ""
+    if namespace and "/" not in path:
+        path = f"{namespace}/{path}"
+    return f"{written or defaults.domain}/{path}"
 
 
 def key(address: str) -> str:
@@ -58,13 +70,15 @@ def key(address: str) -> str:
     return HUB_KEY if host in _HUB_NAMES else host
 
 
-def default_domain(client: Client) -> str:
-    """The registry that the daemon asks for names without one."""
+def defaults(client: Client) -> Defaults:
+    """What this daemon says of that."""
     from pouch.cli.errors import ApiError
 
     try:
-        told = client.get("/info").get("IndexServerAddress") or HUB
+        told = client.get("/info")
     except ApiError:
-        return HUB
-    found = key(str(told))
-    return HUB if found == HUB_KEY else found
+        return Defaults()
+    found = key(str(told.get("IndexServerAddress") or ""))
+    if found == HUB_KEY:
+        return Defaults(namespace=str(told.get("DefaultNamespace", "library")))
+    return Defaults(found, str(told.get("DefaultNamespace", "")))

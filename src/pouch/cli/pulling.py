@@ -29,4 +29,4 @@ def pull(
 
 def spelled_out(client: Client, name: str) -> str:
     """The full name of an image, with the registry that the daemon asks where the name says none."""
-    return names.canonical(name, names.HUB if names.domain(name) else names.default_domain(client))
+    return names.canonical(name, names.Defaults() if names.domain(name) else names.defaults(client))

@@ -223,8 +223,8 @@ def test_the_header_is_dockers():
         ("busybox", ("busybox", ""), "", "docker.io/library/busybox"),
         ("busybox:1", ("busybox", "1"), "", "docker.io/library/busybox:1"),
         ("ann/x:1", ("ann/x", "1"), "", "docker.io/ann/x:1"),
-        ("docker.io/busybox:1", ("docker.io/busybox", "1"), "", "docker.io/library/busybox:1"),
-        ("index.docker.io/a/b", ("index.docker.io/a/b", ""), "", "docker.io/a/b"),
+        ("docker.io/busybox:1", ("docker.io/busybox", "1"), "docker.io", "docker.io/library/busybox:1"),
+        ("index.docker.io/a/b", ("index.docker.io/a/b", ""), "docker.io", "docker.io/a/b"),
         ("reg:5000/x", ("reg:5000/x", ""), "reg:5000", "reg:5000/x"),
         ("reg:5000/x:1", ("reg:5000/x", "1"), "reg:5000", "reg:5000/x:1"),
         ("localhost/x", ("localhost/x", ""), "localhost", "localhost/x"),
@@ -236,8 +236,21 @@ def test_the_header_is_dockers():
 def test_names(name, split, domain, canonical):
     assert names.split(name) == split
     assert names.domain(name) == domain
-    assert names.canonical(name) == canonical
+    assert names.canonical(name, names.Defaults()) == canonical
     assert names.is_tagged(name) is bool(split[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("busybox:1", "reg:5000/team/busybox:1"),
+        ("ann/x", "reg:5000/ann/x"),
+        ("docker.io/busybox", "docker.io/library/busybox"),
+        ("other:1/x", "other:1/x"),
+    ],
+)
+def test_what_a_name_leaves_out_is_the_administrators_decision(name, canonical):
+    assert names.canonical(name, names.Defaults("reg:5000", "team")) == canonical
 
 
 @pytest.mark.parametrize(

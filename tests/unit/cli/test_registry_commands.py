@@ -84,9 +84,11 @@ def test_a_quiet_pull_says_the_name_in_full(daemon, pouch, argv, query, out):
 
 def test_the_default_registry_is_the_daemons(daemon, pouch, configuration, known):
     daemon.on("POST", "/images/create", PULLED)
-    daemon.on("GET", "/info", Reply(document={"IndexServerAddress": "https://reg:5000/v2/"}))
-    assert pouch("pull", "-q", "team/x:1").out == "reg:5000/team/x:1\n"
-    assert sent(daemon.only("POST", "/images/create"))["username"] == "ann"
+    daemon.on("GET", "/info", Reply(document={"IndexServerAddress": "https://reg:5000/", "DefaultNamespace": "team"}))
+    assert pouch("pull", "-q", "x:1").out == "reg:5000/team/x:1\n"
+    assert pouch("pull", "-q", "docker.io/x:1").out == "docker.io/library/x:1\n"
+    pulls = daemon.requests("POST", "/images/create")
+    assert [sent(one)["username"] for one in pulls] == ["ann", "hub"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from support import edge_client, fake_engine
 from pouch.edge.http import errors as http_errors
 from pouch.edge.http import filters, present, times
 from pouch.engine import views
-from pouch.spec import container, errors, event
+from pouch.spec import container, errors, event, reference
 
 
 @pytest.mark.parametrize(
@@ -347,6 +347,19 @@ async def test_an_image_without_a_name_is_shown_as_none():
         assert (one["RepoTags"], one["RepoDigests"]) == (["<none>:<none>"], ["<none>@<none>"])
         (one,) = (await daemon.request("GET", "/v1.43/images/json")).json()
         assert (one["RepoTags"], one["RepoDigests"]) == ([], [])
+
+
+async def test_info_says_what_a_name_leaves_out():
+    async with edge_client.running() as daemon:
+        found = (await daemon.request("GET", "/info")).json()
+        assert (found["IndexServerAddress"], found["DefaultNamespace"]) == ("https://index.docker.io/v1/", "library")
+        assert found["Name"] == "host"
+        try:
+            reference.use(reference.Defaults("reg:5000", ""))
+            found = (await daemon.request("GET", "/info")).json()
+        finally:
+            reference.use(reference.Defaults())
+        assert (found["IndexServerAddress"], found["DefaultNamespace"]) == ("https://reg:5000/", "")
 
 
 async def test_doctor_tells_all_findings():

@@ -26,7 +26,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
             raise CliError("pouch: Must provide --username with --password-stdin")
         password = _password_of_stdin()
     client = context.client
-    key = names.key(parsed.args[0] if parsed.args else names.default_domain(client))
+    key = names.key(parsed.args[0] if parsed.args else names.defaults(client).domain)
     store = credentials.Store()
     if not username and not password and _again(client, store, key):
         return 0

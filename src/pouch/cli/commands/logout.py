@@ -19,7 +19,7 @@ def _server(context: command.Context, given: list[str]) -> str:
     if given:
         return given[0]
     try:
-        return names.default_domain(context.client)
+        return names.defaults(context.client).domain
     except CliError:  # to forget a password needs no daemon
         return names.HUB
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pouch.edge.http import message, present, router
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
-from pouch.spec import errors
+from pouch.spec import errors, reference
 
 _PING = Reply(
     200,
@@ -63,7 +63,7 @@ class System:
 
     async def info(self, request: Request) -> Answer:
         """`docker info`."""
-        return message.reply(await self._system.info())
+        return message.reply({**_names(), **await self._system.info()})
 
     async def usage(self, request: Request) -> Answer:
         """`docker system df`; with `type`, given once or more, these kinds only."""
@@ -96,6 +96,15 @@ class System:
         return message.reply(documents(await self._system.doctor(request.flag("fix"))))
 
 
+def _names() -> dict[str, str]:
+    """What a name means that leaves something out: clients look for credentials by it. The second member is ours."""
+    plain = reference.Reference.parse("x")
+    address = _HUB if plain.domain == "docker.io" else f"https://{plain.domain}/"
+    return {"IndexServerAddress": address, "DefaultNamespace": plain.path.removesuffix("x").rstrip("/")}
+
+
+_HUB = "https://index.docker.io/v1/"
+"""As Docker's clients know the address of its own registry."""
 _DETAILS = ("ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion", "GoVersion", "GitCommit", "BuildTime")
 
 
