@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ import tempfile
 import pytest
 from suites import snapshot_files
 from suites import snapshotter as suite
-from support import file_trees, kernel
+from support import file_trees, images, kernel
 
 from pouch.kernel import mount
 from pouch.spec import errors
@@ -19,17 +20,28 @@ from pouch.store.snapshot import native, overlay
 ranged = suite.ranged
 
 
-@pytest.fixture
-def snapshotter():
-    top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
-    places = paths.Paths(f"{top}/lib", f"{top}/run")
+@contextlib.contextmanager
+def subject_in(root, run):
+    places = paths.Paths(root, run)
     places.ensure()
     subject = suite.Subject(native.Native(places), places, overlays=False)
     yield subject
     subject.close()
+
+
+@pytest.fixture
+def home():
+    top = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
+    yield top
     for point in mount.mount_points(top):
         mount.unmount(point)
     shutil.rmtree(top)
+
+
+@pytest.fixture
+def snapshotter(home):
+    with subject_in(f"{home}/lib", f"{home}/run") as subject:
+        yield subject
 
 
 @kernel.needs(kernel.user_namespaces, kernel.idmapped_mounts)
@@ -40,6 +52,71 @@ class TestNative(suite.Snapshotters):
 @kernel.needs(kernel.user_namespaces, kernel.idmapped_mounts)
 class TestFiles(snapshot_files.Files):
     """Every kind of file on copies."""
+
+
+class OnAnOverlay:
+    """The store on an overlay, as in a container of another engine: no overlay can be there, no whiteout, no idmapped mount."""
+
+    @pytest.fixture
+    def snapshotter(self, home):
+        for name in ("lower", "upper", "work", "view"):
+            os.mkdir(f"{home}/{name}")
+        mount.overlay([f"{home}/lower"], f"{home}/upper", f"{home}/work", f"{home}/view", options=("index=off",))
+        with subject_in(f"{home}/view", f"{home}/run") as subject:
+            yield subject
+
+    @pytest.fixture
+    def ranged(self):
+        pytest.skip("an overlay cannot be mounted with other ids")
+
+
+@kernel.needs(kernel.overlay_mounts)
+class TestFilesOnAnOverlay(OnAnOverlay, snapshot_files.Files):
+    """Every kind of file there."""
+
+    def test_the_marks_are_those_that_an_overlay_lets_us_make(self):
+        chain = self.image(*(images.layer(each) for each in (images.file("gone", "x"), images.whiteout("gone"))))
+        assert os.listdir(self.subject.places.layer(chain[1])) == [".wh.gone"]
+        assert "gone" not in os.listdir(self.subject.mount(chain))
+
+
+def test_a_layer_made_by_links_shows_what_one_made_through_an_overlay_shows(home):
+    below = images.layer(
+        images.directory("usr/bin", mode=0o2755, uid=7),
+        images.file("usr/bin/tool", "tool", mode=0o4755),
+        images.hardlink("usr/bin/same", "usr/bin/tool"),
+        images.symlink("bin", "usr/bin"),
+        images.directory("gone/inner"),
+        images.file("gone/inner/file", "x"),
+        images.file("file", "x"),
+        images.directory("kept", mtime=5),
+    )
+    above = images.layer(
+        images.file("bin/new", "new"),
+        images.hardlink("usr/link", "usr/bin/tool"),
+        images.whiteout("gone"),
+        images.directory("gone"),
+        images.file("gone/other", "other"),
+        images.directory("file"),
+        images.file("file/inner", "inner"),
+        images.file("usr/bin/same", "other", mtime=7),
+        images.directory("kept", mode=0o700, mtime=6),
+    )
+    seen = []
+    for overlays in (True, False):
+        top = f"{home}/{overlays}"
+        with subject_in(top, f"{home}/run") as subject:
+            subject.overlays = overlays
+            chain = subject.unpack(below, above)
+            os.mkdir(f"{top}/view")
+            mount.overlay([subject.places.layer(layer) for layer in reversed(chain)], "", "", f"{top}/view")
+            seen.append(file_trees.listing(f"{top}/view"))
+    for each in seen:
+        for path in (b"/usr/bin", b"/usr", b"/"):  # nobody said what their times are
+            each[path].pop("mtime", None)
+        for path in (b"/usr/link", b"/usr/bin/tool"):  # links over layers are one file or two
+            each[path].pop("names")
+    assert seen[0] == seen[1]
 
 
 class Killed(Exception):
