@@ -77,10 +77,21 @@ class Collector:
         lease.add(names)
         try:
             yield lease
-        finally:
+        except BaseException:
             lease.release()
             if collect:
-                self.collect()
+                self._collect_after_failure()
+            raise
+        lease.release()
+        if collect:
+            self.collect()
+
+    def _collect_after_failure(self) -> None:
+        """What went wrong is what the caller wants to know; what is not collected now is with the next lease's end."""
+        try:
+            self.collect()
+        except errors.PouchError as error:
+            log.warning("nothing was collected: %s", error)
 
     def collect(self) -> image_records.Unused:
         """Take away the layers and blobs that no image stands on and nobody leases; what they were."""

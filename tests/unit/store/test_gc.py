@@ -188,3 +188,17 @@ def test_many_threads_make_and_remove_what_they_share_and_nothing_is_missing_or_
     assert store.left() == []
     assert store.database.blobs() == {}
     assert store.database.layers() == []
+
+
+def test_a_collection_that_fails_does_not_hide_why_the_work_did(store, monkeypatch, caplog):
+    def full():
+        raise errors.Unavailable("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.collector, "collect", full)
+        with pytest.raises(ValueError, match="the work"), store.collector.lease() as lease:
+            lease.add([store.layer("a")])
+            raise ValueError("the work")
+    assert "nothing was collected: no space" in caplog.text
+    store.collector.collect()
+    assert store.left() == []
