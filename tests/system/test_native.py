@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 
 import pytest
 from support import images, machines
 from support import rich as rich_images
+
+from pouch.kernel import mount
 
 
 @pytest.fixture
@@ -53,3 +58,29 @@ def test_layers_of_an_image_are_unpacked_and_deleted_files_stay_deleted(native, 
     assert (
         native.out("run", "--rm", "two", "sh", "-c", "cat /etc/added; test -e /etc/group || echo gone") == "addedgone"
     )
+
+
+@pytest.fixture
+def on_an_overlay():
+    """A directory on an overlay, as everything is in a container of another engine."""
+    home = tempfile.mkdtemp(prefix="po-", dir="/var/tmp")
+    os.chmod(home, 0o711)
+    for name in ("lower", "upper", "work", "root"):
+        os.mkdir(f"{home}/{name}")
+    mount.overlay([f"{home}/lower"], f"{home}/upper", f"{home}/work", f"{home}/root")
+    yield f"{home}/root"
+    for point in mount.mount_points(home):
+        mount.unmount(point)
+    shutil.rmtree(home)
+
+
+def test_a_store_on_an_overlay_chooses_copies_by_itself_and_says_so(on_an_overlay, make_daemon, tmp_path):
+    native = make_daemon("--root", on_an_overlay)
+    assert native.out("info", "-f", "{{.Driver}}") == "native"
+    assert "host check overlay: overlay does not work" in native.log()
+    above = images.layer(images.whiteout("etc/group"), images.file("etc/added", "added"))
+    native.pouch("load", "-i", images.busybox_archive(tmp_path / "two.tar", tag="two:latest", layers=(above,)))
+    box = native.out("run", "-d", "two", "sh", "-c", "rm /etc/added; test -e /etc/group || echo gone; sleep 100")
+    assert native.out("diff", box).splitlines()[-1] == "D /etc/added"
+    native.pouch("rm", "-f", box)
+    native.pouch("rmi", "two")
