@@ -129,6 +129,7 @@ class Daemon:
             self.command(*words),
             input=input if input is None or isinstance(input, bytes) or not binary else input.encode(),
             stdin=subprocess.DEVNULL if input is None else None,
+            env={"DOCKER_CONFIG": f"{self.home}/docker", **os.environ},
             capture_output=True,
             text=not binary,
             timeout=timeout,
