@@ -26,8 +26,6 @@ _OURS = b"trusted.overlay."
 _POSSIBLE = (b"user.", b"security.capability", b"system.posix_acl_")
 """Extended attributes that must be kept; others belong to security modules of the machine the image was made on."""
 _DEFAULT_ACL = b"system.posix_acl_default"
-_INHERITED = stat.S_ISGID
-"""A directory with this bit gives its group to what is made in it."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,8 +44,6 @@ class Applier:
         self._touched: set[int] = set()
         """Hashes of the names this layer has something at or below; only where whiteouts can ask for them."""
         self._times = _Times()
-        self._inherited = layered
-        """Whether what is made may get a group or rights from its directory; a layer of its own has no such directory at first."""
 
     def apply(self, reader: tar.Reader) -> None:
         """Write all entries. Raises CorruptData naming the entry; OSError for what the file system refuses."""
@@ -68,17 +64,16 @@ class Applier:
         if WHITEOUT in name and self._is_mark(entry, name):
             return
         path = b"/" + name
-        if name:
-            self._times.keep(path.rpartition(b"/")[0])
+        alone = not name or self._times.keep(path.rpartition(b"/")[0])
         if entry.kind is tar.Kind.FILE and name:
-            self._file(entry, path, reader)
+            self._file(entry, path, reader, alone=alone)
         elif entry.kind is tar.Kind.DIRECTORY:
             self._directory(entry, path)
             self._times.set(path, entry.mtime)
         elif not name:
             raise _bad(entry, f"the root is a {entry.kind.value}, expected a directory")
         else:
-            self._make(entry, path)
+            self._make(entry, path, alone=alone)
         if self._layered:
             self._touch(name)
 
@@ -135,7 +130,8 @@ class Applier:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def _file(self, entry: tar.Entry, path: bytes, reader: tar.Reader) -> None:
+    def _file(self, entry: tar.Entry, path: bytes, reader: tar.Reader, *, alone: bool) -> None:
+        """alone: nothing is inherited from its directory, so that root's files are made as they are to be."""
         try:
             fd = os.open(path, _NEW_FILE, entry.mode)
         except (FileExistsError, FileNotFoundError):
@@ -146,7 +142,7 @@ class Applier:
                 _fill(fd, entry, reader)
             elif data:
                 _write(fd, data)
-            if entry.uid or entry.gid or self._inherited:
+            if entry.uid or entry.gid or not alone:
                 self._owner(entry)
                 os.fchown(fd, entry.uid, entry.gid)
                 os.fchmod(fd, entry.mode)  # also because a change of owner takes set-id bits away
@@ -168,8 +164,6 @@ class Applier:
         except FileNotFoundError:
             self._with_parents(entry, path, lambda: os.mkdir(path, entry.mode))
         self._attributes(entry, path)
-        if entry.mode & _INHERITED or _DEFAULT_ACL in entry.xattrs:
-            self._inherited = True
 
     def _drop_attributes(self, entry: tar.Entry, path: bytes) -> None:
         """Of a directory of the layers below: take away what the entry does not have."""
@@ -177,8 +171,8 @@ class Applier:
             if os.fsencode(name).startswith(_POSSIBLE) and os.fsencode(name) not in entry.xattrs:
                 os.removexattr(path, name, follow_symlinks=False)
 
-    def _make(self, entry: tar.Entry, path: bytes) -> None:
-        """Anything but a file with data or a directory, in place of what is there."""
+    def _make(self, entry: tar.Entry, path: bytes, *, alone: bool) -> None:
+        """Anything but a file with data or a directory, in place of what is there. alone: see `_file`."""
         if entry.kind is tar.Kind.HARD_LINK:
             self._hard_link(entry, path)
         elif entry.kind is tar.Kind.SYMLINK:
@@ -188,7 +182,7 @@ class Applier:
                 os.symlink(entry.link, path)
             except (FileExistsError, FileNotFoundError):
                 self._in_place(entry, path, lambda: os.symlink(entry.link, path))
-            if entry.uid or entry.gid or self._inherited:
+            if entry.uid or entry.gid or not alone:
                 self._owner(entry)
                 os.lchown(path, entry.uid, entry.gid)
             if entry.xattrs:
@@ -284,30 +278,33 @@ class _Times:
     """
 
     def __init__(self) -> None:
-        self._inodes: dict[bytes, int] = {}
-        """Of paths that were looked at; b"" is the root."""
+        self._known: dict[bytes, bool] = {}
+        """Of paths that were looked at, b"" for the root: whether what is made there inherits nothing."""
         self._found: dict[int, tuple[bytes, int]] = {}
         """By inode: a path that leads there, and the time it is to have."""
 
-    def keep(self, path: bytes) -> None:
-        """Something is about to change in this directory; where it is not there yet, in the next one above."""
-        while path not in self._inodes:
+    def keep(self, path: bytes) -> bool:
+        """Something is about to change in this directory; where it is not there yet, in the next one above.
+
+        Whether what is made in it gets neither a group nor rights from it.
+        """
+        alone = self._known.get(path)
+        if alone is not None:
+            return alone
+        while True:
             try:
                 status = os.stat(path or b"/")
+                break
             except OSError:
+                # directories of ours will be in between; what cannot be looked at cannot be written to either
                 if not path:
-                    return
+                    return False
                 path = path.rpartition(b"/")[0]
-                continue
-            self._note(path, status.st_ino)
-            self._found.setdefault(status.st_ino, (path, status.st_mtime_ns))
-            return
+        return self._note(path, status, status.st_mtime_ns, known=False)
 
     def set(self, path: bytes, mtime: int) -> None:
         """A directory was made or changed and is to have this time."""
-        inode = os.stat(path).st_ino
-        self._note(path if path != b"/" else b"", inode)
-        self._found[inode] = (path, mtime)
+        self._note(path if path != b"/" else b"", os.stat(path), mtime, known=True)
 
     def settle(self) -> None:
         """Set all times. A directory may be gone or something else by now."""
@@ -318,13 +315,26 @@ class _Times:
                     os.utime(path or b"/", ns=(mtime, mtime))
             except (FileNotFoundError, NotADirectoryError):
                 continue
-        self._inodes.clear()
+        self._known.clear()
         self._found.clear()
 
-    def _note(self, path: bytes, inode: int) -> None:
-        if len(self._inodes) >= _MOST_TIMES:
+    def _note(self, path: bytes, status: os.stat_result, mtime: int, *, known: bool) -> bool:
+        """known: the time is what it is to be; else one that is known already stays."""
+        if len(self._known) >= _MOST_TIMES:
             self.settle()
-        self._inodes[path] = inode
+        if known or status.st_ino not in self._found:
+            self._found[status.st_ino] = (path, mtime)
+        alone = not status.st_mode & stat.S_ISGID and not _has_default_acl(path or b"/")
+        self._known[path] = alone
+        return alone
+
+
+def _has_default_acl(path: bytes) -> bool:
+    """Whether a directory gives rights to what is made in it (acl(5))."""
+    try:
+        return bool(os.getxattr(path, _DEFAULT_ACL))
+    except OSError:
+        return False
 
 
 def clean(entry: tar.Entry, path: bytes | None = None) -> bytes:
