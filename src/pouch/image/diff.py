@@ -11,22 +11,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pouch.image import apply, packing, tar, tarwriter
+from pouch.image import apply, changetree, packing, tar, tarwriter
 from pouch.store import snapshot
 from pouch.store.snapshot import lowerview
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ORDINARY_ROOT: tuple[object, ...] = (stat.S_IFDIR | 0o755, 0, 0, {})
-
-
-@dataclass(slots=True)
-class _Change:
-    """One name in the changes: its kind, and what changed below it. The root's kind is MODIFIED."""
-
-    kind: int = snapshot.MODIFIED
-    below: dict[bytes, _Change] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -39,7 +30,7 @@ class _Place:
 
     path: bytes
     names: list[bytes]
-    change: _Change | None
+    change: changetree.Node | None
     fd: int
     below: Mapping[bytes, lowerview.Found]
     hides: bool = False
@@ -101,7 +92,10 @@ class _Walk:
     def run(self, files: Files) -> None:
         with _opened(files.tree) as fd:
             self.root(files, fd)
-            places = [self.top(files, _nested(files.changes), fd)]
+            change = changetree.nested(files.changes)
+            if fd >= 0:
+                changetree.add_links(change, fd, files.layers)
+            places = [self.top(files, change, fd)]
             try:
                 while places:
                     if not places[-1].names:
@@ -142,10 +136,10 @@ class _Walk:
     def root(self, files: Files, fd: int) -> None:
         raise NotImplementedError
 
-    def top(self, files: Files, change: _Change, fd: int) -> _Place:
+    def top(self, files: Files, change: changetree.Node, fd: int) -> _Place:
         raise NotImplementedError
 
-    def inner(self, place: _Place, change: _Change, path: bytes, name: bytes, fd: int) -> _Place:
+    def inner(self, place: _Place, change: changetree.Node, path: bytes, name: bytes, fd: int) -> _Place:
         raise NotImplementedError
 
     def unchanged(self, found: lowerview.Found, path: bytes) -> _Place | None:
@@ -165,10 +159,10 @@ class _LayerWalk(_Walk):
         if fd >= 0 and files.root_changed(fd):
             self.packer.add_root(fd)
 
-    def top(self, files: Files, change: _Change, fd: int) -> _Place:
+    def top(self, files: Files, change: changetree.Node, fd: int) -> _Place:
         return _Place(b"", _ordered(change.below), change, fd, {})
 
-    def inner(self, place: _Place, change: _Change, path: bytes, name: bytes, fd: int) -> _Place:
+    def inner(self, place: _Place, change: changetree.Node, path: bytes, name: bytes, fd: int) -> _Place:
         opaque = lowerview.is_opaque(fd)
         if opaque and change.kind == snapshot.MODIFIED and not place.hides:
             self._mark(path + b"/" + apply.OPAQUE)
@@ -199,10 +193,10 @@ class _WholeWalk(_Walk):
             with _opened(files.layers[0]) as layer:
                 self.packer.add_root(layer)
 
-    def top(self, files: Files, change: _Change, fd: int) -> _Place:
+    def top(self, files: Files, change: changetree.Node, fd: int) -> _Place:
         return self._place(b"", change, fd, lowerview.root(files.layers) if files.layers else ())
 
-    def inner(self, place: _Place, change: _Change, path: bytes, name: bytes, fd: int) -> _Place:
+    def inner(self, place: _Place, change: changetree.Node, path: bytes, name: bytes, fd: int) -> _Place:
         found = place.below.get(name)
         hidden = found is None or change.kind == snapshot.ADDED or lowerview.is_opaque(fd)
         return self._place(path, change, fd, () if hidden or found is None else found.merged)
@@ -220,7 +214,7 @@ class _WholeWalk(_Walk):
     def possible(self, path: bytes, name: bytes) -> bool:
         return True
 
-    def _place(self, path: bytes, change: _Change | None, fd: int, merged: Sequence[bytes]) -> _Place:
+    def _place(self, path: bytes, change: changetree.Node | None, fd: int, merged: Sequence[bytes]) -> _Place:
         below = lowerview.entries(merged)
         return _Place(path, _ordered(below.keys() | (change.below.keys() if change else ())), change, fd, below)
 
@@ -229,7 +223,7 @@ class _WholeWalk(_Walk):
 def _opened(directory: str) -> Iterator[int]:
     """A descriptor of a directory, -1 where there is none: a container that was never started has no tree."""
     try:
-        fd = os.open(directory, _DIRECTORY)
+        fd = os.open(directory, changetree.DIRECTORY)
     except FileNotFoundError:
         yield -1
         return
@@ -237,16 +231,6 @@ def _opened(directory: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _nested(changes: Sequence[snapshot.Change]) -> _Change:
-    root = _Change()
-    for kind, path in changes:
-        at = root
-        for name in os.fsencode(path).strip(b"/").split(b"/"):
-            at = at.below.setdefault(name, _Change())
-        at.kind = kind
-    return root
 
 
 def _ordered(names: Mapping[bytes, object] | set[bytes]) -> list[bytes]:
