@@ -112,6 +112,9 @@ KEYS: tuple[_Key, ...] = (
     _Key("http-proxy", "http_proxy", config_registries.proxy, "proxy for http registries, else HTTP_PROXY"),
     _Key("https-proxy", "https_proxy", config_registries.proxy, "proxy for https registries, else HTTPS_PROXY"),
     _Key("no-proxy", "no_proxy", config_values.text, "hosts asked without a proxy, else NO_PROXY"),
+    _Key("max-layer-size", "max_layer_size", config_values.size, "bytes a layer may unpack to; 0: any number"),
+    _Key("max-layer-files", "max_layer_files", config_values.number, "files a layer may have; 0: any number"),
+    _Key("max-layer-ratio", "max_layer_ratio", config_values.number, "times its size a layer may unpack to; 0: any"),
     _Key(
         "max-concurrent-downloads",
         "max_concurrent_downloads",

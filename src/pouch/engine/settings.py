@@ -60,6 +60,11 @@ class Settings:
     hook_timeout: int = 120
     """Seconds that a hook or an init script may take."""
     labels: tuple[str, ...] = ()
+    max_layer_size: int = 64 << 30
+    """Bytes that one layer may unpack to; 0: any number, as for the next two."""
+    max_layer_files: int = 2_000_000
+    max_layer_ratio: int = 250
+    """Times its stored size, once it is beyond a GiB: what only a bomb exceeds."""
     max_concurrent_downloads: int = 3
     """Layers of one pull."""
     max_concurrent_uploads: int = 5

@@ -29,7 +29,7 @@ class Limits:
     """What a layer may become; 0: anything. size: bytes of its tar; files: its entries; ratio: times its stored size, beyond the first GiB."""
 
     size: int = 64 << 30
-    files: int = 4_000_000
+    files: int = 2_000_000
     ratio: int = 250
 
 
