@@ -31,6 +31,7 @@ from pouch.engine import pools as thread_pools
 from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import inputs
 from pouch.image import images as image_room
+from pouch.image import unpack
 from pouch.kernel import cgroup, process
 from pouch.network import bridge
 from pouch.network import files as network_files
@@ -117,6 +118,9 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         systemd = groups.by_systemd(settings.cgroup_manager, settings.cgroup_parent)
         runtimes = _runtimes(settings, paths, systemd=systemd)
         images = image_room.Images(paths, database, content.Content(paths, database), defer=pools.later)
+        images.layers.limits = unpack.Limits(
+            size=settings.max_layer_size, files=settings.max_layer_files, ratio=settings.max_layer_ratio
+        )
         images.tidy()
         return tools.Equipment(
             settings=settings,
