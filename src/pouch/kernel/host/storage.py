@@ -133,7 +133,9 @@ def look_at_idmap(place: Place) -> Finding:
     except (errors.PouchError, OSError) as error:
         native = place.snapshotter == _AUTO and not _works(place, _overlay) and _works(place, _mapped_copy)
         if not native:
-            found = f"idmapped mounts do not work on {where}: {_short(error)}; rich containers share the host's user ids"
+            found = (
+                f"idmapped mounts do not work on {where}: {_short(error)}; rich containers share the host's user ids"
+            )
             return Finding("idmap", Level.WARNING, found, "Linux 5.19 or later, and ext4, xfs or btrfs, can do it")
     what = "copies" if native else "layers and an overlay on them"
     return Finding("idmap", Level.OK, f"idmapped {what} work on {where}")
