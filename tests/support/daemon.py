@@ -156,17 +156,20 @@ class Daemon:
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """An API request by hand: status, and the answer (decoded where it is JSON). body: bytes, or what becomes JSON."""
+        status, kind, text = self.answer(method, path, body, **headers)
+        return status, json.loads(text) if kind.startswith("application/json") and text else text
+
+    def answer(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, bytes]:
+        """The same as it comes: status, Content-Type and the whole body. Raises what http.client does when the daemon dies meanwhile."""
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = _UnixConnection(self.socket)
         try:
             connection.request(method, path, content, {"Content-Type": "application/json", **names})
             answer = connection.getresponse()
-            text = answer.read()
+            return answer.status, answer.headers.get("Content-Type", ""), answer.read()
         finally:
             connection.close()
-        is_json = answer.headers.get("Content-Type", "").startswith("application/json") and text
-        return answer.status, json.loads(text) if is_json else text
 
     def inspect(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.out("inspect", name))[0]
