@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import threading
 
 import pytest
-from support import images
+from support import images, registry
 
 docker = pytest.importorskip("docker", reason="docker-py is not installed (pip install docker)")
 
@@ -182,3 +184,75 @@ def test_images(client):
         client.images.remove("sdk:1")
     with pytest.raises(docker.errors.ImageNotFound):
         client.images.get("sdk:1")
+
+
+def test_archives_and_commits(client):
+    """tag, save, load, commit, export, import, prune, df: the shapes that the SDK takes apart."""
+    one = client.containers.run("busybox", ["sh", "-c", "echo apples > /stock"], name="till", detach=True)
+    one.wait()
+    made = one.commit("stock", "1", message="harvest", author="Ann", changes='CMD ["cat", "/stock"]')
+    try:
+        assert made.tags == ["stock:1"]
+        assert (made.attrs["Comment"], made.attrs["Author"]) == ("harvest", "Ann")
+        assert made.tag("reg.example:5000/stock", tag="2") is True
+        saved = b"".join(made.save(named="stock:1"))
+        client.images.remove("reg.example:5000/stock:2")
+        client.images.remove("stock:1")
+        (loaded,) = client.images.load(saved)
+        assert (loaded.id, loaded.tags) == (made.id, ["stock:1"])
+        assert client.containers.run("stock:1", remove=True) == b"apples\n"
+        files = b"".join(one.export())
+        lines = client.api.import_image_from_data(files, repository="flat", tag="1", changes=['CMD ["cat", "/stock"]'])
+        assert json.loads(lines.splitlines()[-1])["status"].startswith("sha256:")
+        assert client.containers.run("flat:1", remove=True) == b"apples\n"
+        usage = client.df()
+        assert {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"} <= set(usage)
+        assert {name for image in usage["Images"] for name in image["RepoTags"]} >= {
+            "busybox:latest",
+            "stock:1",
+            "flat:1",
+        }
+        (held,) = usage["Containers"]
+        assert (held["Id"], held["SizeRw"] > 0) == (one.id, True)
+        client.api.tag("busybox", "flat", "1")
+        pruned = client.images.prune()
+        assert any("Deleted" in entry for entry in pruned["ImagesDeleted"])
+        assert pruned["SpaceReclaimed"] > 0
+        assert client.images.prune()["SpaceReclaimed"] == 0
+    finally:
+        one.remove()
+        for name in ("stock:1", "flat:1"):
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                client.images.remove(name, force=True)
+
+
+@registry.needed
+def test_a_registry(client, tmp_path):
+    """login, push, pull, distribution; refusals have the SDK's classes."""
+    with registry.Registry(tmp_path, auth=("ada", "secret")) as peer:
+        name = f"{peer.address}/team/tool"
+        config = {"username": "ada", "password": "secret"}
+        client.api.tag("busybox", name, "1")
+        try:
+            with pytest.raises(docker.errors.APIError) as refused:
+                client.login("ada", "wrong", registry=peer.address)
+            assert refused.value.status_code == 401
+            told = list(client.images.push(name, "1", auth_config=config, stream=True, decode=True))
+            (aux,) = [line["aux"] for line in told if "aux" in line]
+            assert aux["Tag"] == "1"
+            found = client.images.get_registry_data(f"{name}:1", auth_config=config)
+            assert (found.id, found.has_platform("linux/amd64")) == (aux["Digest"], True)
+            client.images.remove(f"{name}:1")
+            pulled = client.images.pull(name, "1", auth_config=config)
+            assert pulled.attrs["RepoDigests"] == [f"{name}@{aux['Digest']}"]
+            assert [image.id for image in client.images.pull(name, all_tags=True, auth_config=config)] == [pulled.id]
+            with pytest.raises(docker.errors.NotFound):
+                client.images.pull(name, "2", auth_config=config)
+            with pytest.raises(docker.errors.APIError, match=r"denied"):
+                client.images.pull(name, "1")
+            with pytest.raises(docker.errors.APIError, match="search"):
+                client.images.search(f"{peer.address}/x")
+            assert client.login("ada", "secret", registry=peer.address)["Status"] == "Login Succeeded"
+            assert client.images.pull(name, "1").id == pulled.id
+        finally:
+            client.images.remove(f"{name}:1", force=True)

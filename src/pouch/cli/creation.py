@@ -264,7 +264,7 @@ def _pull(client: Client, image: str, parsed: Parsed) -> None:
     try:
         pulling.pull(client, image, platform=parsed.text("platform"), quiet=parsed.on("quiet"), out=sys.stderr)
     except EngineError as error:
-        if isinstance(error, Unreachable) or "\nhint: " in error.message:
+        if isinstance(error, Unreachable) or "\nhint: " in error.message or parsed.given("platform"):
             raise
         raise EngineError(f"{error.message}\n{HOW_TO_GET_IMAGES}") from None
 

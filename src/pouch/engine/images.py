@@ -143,4 +143,11 @@ def view(image: image_room.Image) -> views.ImageView:
         config=image.config.config or {},
         layers=image.config.rootfs.diff_ids,
         author=image.config.author or "",
+        variant=image.config.variant,
+        comment=_comment(image),
     )
+
+
+def _comment(image: image_room.Image) -> str:
+    found = (image.config.history or ({},))[-1].get("comment")
+    return found if isinstance(found, str) else ""

@@ -66,6 +66,10 @@ class ImageView:
     layers: tuple[str, ...]
     """diff-ids, bottom first."""
     author: str = ""
+    variant: str = ""
+    """Of the architecture, such as v7."""
+    comment: str = ""
+    """What was said with the last step: the message of a commit or an import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -334,10 +334,36 @@ async def test_images_have_dockers_shapes():
         found = (await daemon.request("GET", "/images/debian:bookworm/json")).json()
         assert found["RootFS"] == {"Type": "layers", "Layers": ["sha256:" + "cd" * 32]}
         assert found["Config"]["Cmd"] == ["bash"]
+        assert (found["Comment"], "Variant" in found) == ("", False)
+        daemon.engine.images.views = [fake_engine.image_view(comment="harvest", variant="v7")]
+        found = (await daemon.request("GET", "/images/debian:bookworm/json")).json()
+        assert (found["Comment"], found["Variant"]) == ("harvest", "v7")
         history = (await daemon.request("GET", "/images/debian:bookworm/history")).json()
         assert history == [{"Id": "<missing>", "CreatedBy": "mmdebstrap", "Size": 5}]
         removed = (await daemon.request("DELETE", "/images/debian:bookworm")).json()
         assert removed == [{"Untagged": "debian:bookworm"}, {"Deleted": "sha256:" + "ab" * 32}]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tags", "digests"),
+    [
+        ("r:5/a", ["r:5/a:1"], ["r:5/a@sha256:e"]),
+        ("r:5/a:1", ["r:5/a:1"], []),
+        ("b:*", ["b:1", "b:2"], []),
+        ("r:5/a@sha256:e", [], ["r:5/a@sha256:e"]),
+        ("*", ["b:1", "b:2"], []),
+        ("*/a", ["r:5/a:1"], ["r:5/a@sha256:e"]),
+        ("b:3", None, None),
+        ("a", None, None),
+    ],
+)
+async def test_of_an_image_those_names_are_shown_that_were_asked_for(pattern, tags, digests):
+    async with edge_client.running() as daemon:
+        names = {"tags": ("r:5/a:1", "b:1", "b:2"), "digests": ("r:5/a@sha256:e",)}
+        daemon.engine.images.views = [fake_engine.image_view(**names)]
+        found = (await daemon.request("GET", f'/images/json?filters={{"reference":["{pattern}"]}}')).json()
+        shown = [(one["RepoTags"], one["RepoDigests"]) for one in found]
+        assert shown == ([] if tags is None else [(tags, digests)])
 
 
 async def test_an_image_without_a_name_is_shown_as_none():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
+from collections.abc import Sequence
 
 from pouch.edge.http import filters, message, registry, times
 from pouch.edge.http.message import Answer, Reply, Request, Route
@@ -43,7 +45,8 @@ class Images:
             created = times.seconds((await self._images.get(ref)).created)
             found = [view for view in found if times.seconds(view.created) > created]
         none = request.version < (1, 43)  # from then on what has no name has an empty list
-        return message.reply([_summary(view, none=none) for view in found if _matches(view, wanted)])
+        named = (_of_references(view, wanted.get("reference", ())) for view in found if _matches(view, wanted))
+        return message.reply([_summary(view, none=none) for view in named if view is not None])
 
     async def inspect(self, request: Request) -> Answer:
         """`docker image inspect`."""
@@ -75,16 +78,29 @@ def _matches(view: views.ImageView, wanted: filters.Filters) -> bool:
         only = dangling[0].lower() in ("1", "true")
         if only is bool(view.tags):
             return False
-    if (labels := wanted.get("label")) and not filters.has_labels(_labels(view) or {}, labels):
-        return False
-    references = wanted.get("reference")
-    return not references or any(_is_reference(tag, pattern) for tag in view.tags for pattern in references)
+    labels = wanted.get("label")
+    return not labels or filters.has_labels(_labels(view) or {}, labels)
 
 
-def _is_reference(tag: str, pattern: str) -> bool:
-    repository, colon, last = tag.rpartition(":")
-    bare = repository if colon and "/" not in last else tag
-    return fnmatch.fnmatchcase(tag, pattern) or fnmatch.fnmatchcase(bare, pattern)
+def _of_references(view: views.ImageView, patterns: Sequence[str]) -> views.ImageView | None:
+    """The image with those of its names that match; None where none does."""
+    if not patterns:
+        return view
+    tags = tuple(name for name in view.tags if _is_reference(name, patterns))
+    digests = tuple(name for name in view.digests if _is_reference(name, patterns))
+    return dataclasses.replace(view, tags=tags, digests=digests) if tags or digests else None
+
+
+def _is_reference(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name matches, with its tag or digest or without. As with Go's path.Match no star reaches over a slash."""
+    bare = name.partition("@")[0]
+    if bare == name and registry.is_tagged(name):
+        bare = name.rpartition(":")[0]
+    return any(_match(one.split("/"), pattern.split("/")) for one in (name, bare) for pattern in patterns)
+
+
+def _match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
 
 
 def _labels(view: views.ImageView) -> dict[str, str] | None:
@@ -116,7 +132,7 @@ def _inspect(view: views.ImageView) -> dict[str, object]:
         "RepoTags": list(view.tags),
         "RepoDigests": list(view.digests),
         "Parent": "",
-        "Comment": "",
+        "Comment": view.comment,
         "Created": view.created,
         "Container": "",
         "ContainerConfig": None,
@@ -124,6 +140,7 @@ def _inspect(view: views.ImageView) -> dict[str, object]:
         "Author": view.author,
         "Config": view.config,
         "Architecture": view.architecture,
+        **({"Variant": view.variant} if view.variant else {}),
         "Os": view.os,
         "Size": view.size,
         "VirtualSize": view.size,

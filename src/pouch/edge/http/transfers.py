@@ -90,7 +90,7 @@ class Transfers:
         try:
             status, token = await self._transfers.authenticate(who)
         except errors.Forbidden as error:
-            raise message.HttpError(401, str(error)) from None
+            raise message.HttpError(401, error.message) from None  # its hint would be to log in
         return message.reply({"Status": status, "IdentityToken": token})
 
 
