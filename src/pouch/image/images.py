@@ -215,10 +215,14 @@ class Images:
 
         raw: its configuration; manifest_raw: the manifest it came with or was given (`manifest.docker_manifest`). An image that is
         there already keeps the manifest it has, unless this one is to replace it: a registry's takes the place of ours, not the other way.
+        Raises Conflict where a layer or a blob is missing: who leases only after a look may come too late.
         """
         config = decode_config(raw)
         chain = digest.chain_ids(config.rootfs.diff_ids)
         sizes = self._sizes(chain)
+        for chain_id in chain:
+            if chain_id not in sizes:
+                raise errors.Conflict(f"layer {chain_id} is not here, or not any more", hint="try it again")
         documents = [one for one in (raw, manifest_raw) if one]
         with self.collector.lease((digest.of_bytes(one) for one in documents), collect=False):
             for one in documents:
@@ -228,7 +232,7 @@ class Images:
                 id,
                 manifest_digest=digest.of_bytes(manifest_raw) if manifest_raw else "",
                 created=config.created or NEVER,
-                size=sum(sizes.get(chain_id, 0) for chain_id in chain),
+                size=sum(sizes[chain_id] for chain_id in chain),
                 layers=chain,
                 references=references,
                 blobs=self._layer_blobs(id, config, manifest_raw) if manifest_raw else (),
@@ -250,8 +254,10 @@ class Images:
             )
         pairs = zip(parsed.layers, config.rootfs.diff_ids, strict=True)
         found = [db.BlobRow(one.digest, diff_id, one.media_type, one.size) for one, diff_id in pairs]
-        known = self._database.blobs()
-        return found if all(one.digest in known for one in found) else []
+        for one in found:
+            if self._database.find_blob(one.digest) is None:
+                raise errors.Conflict(f"{what}: blob {one.digest} is not here, or not any more", hint="try it again")
+        return found
 
     def tag(self, ref: str, name: str) -> None:
         """Give an image another name, which leaves the image it had before."""

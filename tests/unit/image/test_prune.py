@@ -8,6 +8,7 @@ import pytest
 
 from pouch.image import images
 from pouch.spec import descriptor, digest, errors, manifest
+from pouch.store import db
 
 STOPPED = images.User("d" * 64)
 
@@ -129,3 +130,16 @@ def test_a_manifest_of_another_image_is_refused(store, change, message):
     with pytest.raises(errors.CorruptData, match=message):
         store.images.add(made.raw, ["docker.io/library/other:1"], manifest_raw=json.dumps(document).encode())
     assert names(store) == ["web:latest"]
+
+
+def test_an_image_whose_layer_or_blob_went_meanwhile_is_refused_whole(store):
+    made = store.image("web", layers=("a",), whole=True)
+    raw, given = made.raw, store.images.manifest(made)
+    store.images.remove("web")
+    with pytest.raises(errors.Conflict, match=f"layer {made.layers[0]} is not here"):
+        store.images.add(raw, [], manifest_raw=given)
+    with store.images.lease(made.layers):
+        store.database.insert_layer(db.LayerRow(made.layers[0], made.layers[0], "", 10))
+        with pytest.raises(errors.Conflict, match=f"blob {digest.of_bytes(b'a')} is not here"):
+            store.images.add(raw, [], manifest_raw=given)
+    assert store.left() == []
