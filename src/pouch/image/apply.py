@@ -6,6 +6,8 @@ the layers below it: a file that the tar deletes is simply deleted, and the kern
 
 from __future__ import annotations
 
+import array
+import bisect
 import errno
 import os
 import stat
@@ -29,6 +31,8 @@ _DEFAULT_ACL = b"system.posix_acl_default"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+_MOST_RECENT = 1 << 16
+"""Names that are held as a set."""
 _MOST_TIMES = 1 << 12
 """Directories whose times are held back at once."""
 
@@ -41,8 +45,8 @@ class Applier:
         self._layered = layered
         self._warn = warn
         self._most = most
-        self._touched: set[int] = set()
-        """Hashes of the names this layer has something at or below; only where whiteouts can ask for them."""
+        self._touched = _Names()
+        """What this layer has something at or below; only where whiteouts can ask for it."""
         self._times = _Times()
 
     def apply(self, reader: tar.Reader) -> None:
@@ -75,15 +79,7 @@ class Applier:
         else:
             self._make(entry, path, alone=alone)
         if self._layered:
-            self._touch(name)
-
-    def _touch(self, name: bytes) -> None:
-        """Remember a name and those above it, which may have no entry."""
-        known = hash(name)
-        while known not in self._touched:
-            self._touched.add(known)
-            name = name.rpartition(b"/")[0]
-            known = hash(name)
+            self._touched.add(name)
 
     # -- deletions ----------------------------------------------------------------------------------------------------
 
@@ -113,7 +109,7 @@ class Applier:
             status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return
-        if hash(name) not in self._touched:
+        if name not in self._touched:
             _remove(path, status)
         elif stat.S_ISDIR(status.st_mode):
             self._hide_children(name)
@@ -232,7 +228,7 @@ class Applier:
             return make() or 0
         except FileNotFoundError:
             try:
-                os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+                _make_directories(os.path.dirname(path))
             except FileExistsError as error:
                 raise _bad(entry, "it is below a name that is no directory") from error
             return make() or 0
@@ -268,6 +264,34 @@ class Applier:
             self._warn(
                 f"{tar.shown(entry.name)}: the extended attribute {tar.shown(name)} was left out: {error.strerror}"
             )
+
+
+class _Names:
+    """A set of names and all those above them. Eight bytes each: of most, a hash in a sorted row is kept."""
+
+    def __init__(self) -> None:
+        self._recent: set[int] = set()
+        self._rows: list[array.array[int]] = []
+
+    def add(self, name: bytes) -> None:
+        """Also the names above it, which may have no entry."""
+        known = hash(name)  # seeded anew in each process: nobody can make two names equal
+        while known not in self._recent:
+            self._recent.add(known)
+            name = name.rpartition(b"/")[0]
+            known = hash(name)
+        if len(self._recent) >= _MOST_RECENT:
+            self._rows.append(array.array("q", sorted(self._recent)))
+            self._recent.clear()
+
+    def __contains__(self, name: bytes) -> bool:
+        known = hash(name)
+        return known in self._recent or any(_is_in(row, known) for row in self._rows)
+
+
+def _is_in(row: array.array[int], value: int) -> bool:
+    place = bisect.bisect_left(row, value)
+    return place < len(row) and row[place] == value
 
 
 class _Times:
@@ -370,6 +394,16 @@ def _fill(fd: int, entry: tar.Entry, reader: tar.Reader) -> None:
         return
     for _, piece in reader.pieces():
         _write(fd, piece)
+
+
+def _make_directories(path: bytes) -> None:
+    """Make a directory and those above it; without recursion, as `_remove`. Raises FileExistsError for what is in the way."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for directory in reversed(missing):
+        os.mkdir(directory, 0o755)
 
 
 def _remove(path: bytes, status: os.stat_result) -> None:
