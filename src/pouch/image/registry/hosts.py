@@ -154,6 +154,8 @@ def is_inward(name: str) -> bool:
         address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return is_inward(str(address.ipv4_mapped))
     return address.is_link_local or address.is_unspecified or address.is_multicast
 
 

@@ -36,11 +36,25 @@ _here = threading.local()
 """`watch` and `stall_seconds` of the request that this thread sends: urllib3 has no place for them."""
 
 
-def _connect(host: str, port: int, seconds: float, watch: interrupt.Watch) -> tuple[socket.socket, socket.socket]:
-    """A connection to the first address that takes it, and a second handle of it for cutting it."""
+class _Inward(OSError):
+    """The name leads to this machine itself."""
+
+
+def _connect(
+    host: str, port: int, seconds: float, watch: interrupt.Watch, *, inward: bool
+) -> tuple[socket.socket, socket.socket]:
+    """A connection to the first address that takes it, and a second handle of it for cutting it.
+
+    inward: whether this machine's own addresses count.
+    """
     failure: OSError = OSError(f"no address for {host}")
     host = host.strip("[]")  # of an IPv6 address
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+        if not inward and hosts.is_inward(str(address[0]).partition("%")[0]):
+            failure = _Inward(
+                f"a registry elsewhere names {host}, which is {address[0]}, an address that only this host reaches"
+            )
+            continue
         made = socket.socket(family, kind, protocol)
         handle = made.dup()
         try:
@@ -67,7 +81,10 @@ class _Cuttable(urllib3.connection.HTTPConnection):
     def _new_conn(self) -> socket.socket:
         watch = _here.watch
         try:
-            made, handle = _connect(self._dns_host, self.port, float(self.timeout or 0) or 10.0, watch)
+            made, handle = _connect(
+                self._dns_host, self.port, float(self.timeout or 0) or 10.0, watch, inward=_here.inward
+            )
+            _here.reached = made.getpeername()[0]
         except socket.gaierror as error:
             raise urllib3.exceptions.NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
@@ -170,20 +187,23 @@ class Pools:
         self._cancel, self._environment = cancel, environment
         self._lock = threading.Lock()
         self._pools: dict[tuple[hosts.Tls, str], urllib3.PoolManager] = {}
+        self._inward: set[str] = set()
 
     def send(self, request: wire.Request) -> _Answer:
         """See wire.Wire."""
         streams = request.body is not None and not isinstance(request.body, bytes)
         watch = self._watcher.watch(self._cancel, 0.0 if streams else self._settings.answer_seconds)
         try:
-            return self._send(request, watch)
-        except BaseException as error:
+            answer = self._send(request, watch)
+            _not_cut(watch)  # a head that we cut ends for http.client like any other
+        except wire.Broken as error:
             watch.end()
-            if watch.cancelled:
-                raise wire.Cancelled from error
-            if watch.late:
-                raise wire.Broken("no answer in time") from error
+            _not_cut(watch, error)
             raise
+        except BaseException:
+            watch.end()
+            raise
+        return answer
 
     def _send(self, request: wire.Request, watch: interrupt.Watch) -> _Answer:
         if watch.cancelled:
@@ -191,7 +211,8 @@ class Pools:
         proxy = proxies.proxy_for(self._settings, request.url, self._environment)
         pool = self._pool(hosts.tls(self._settings, urlsplit(request.url).netloc), proxy)
         connect = request.patience or self._settings.connect_seconds
-        _here.watch, _here.stall_seconds = watch, self._settings.stall_seconds
+        _here.watch, _here.stall_seconds, _here.reached = watch, self._settings.stall_seconds, ""
+        _here.inward = bool(proxy) or not request.named_by or request.named_by in self._inward
         headers = {"User-Agent": f"pouch/{__version__}", "Accept-Encoding": "identity", **request.headers}
         silence = self._settings.stall_seconds
         if request.length or not isinstance(request.body, bytes | None):
@@ -209,6 +230,8 @@ class Pools:
                 decode_content=False,
                 timeout=urllib3.Timeout(connect=connect, read=silence),
             )
+        if not request.named_by and not proxy and hosts.is_inward(_here.reached):
+            self._inward.add(urlsplit(request.url).netloc)
         if request.blob:
             watch.relax()
         return _Answer(response, request.url, watch)
@@ -261,13 +284,13 @@ class _Answer:
     def read(self, size: int, /) -> bytes:
         try:
             with _translated(""):
-                return self._response.read1(size, decode_content=False)
+                piece = self._response.read1(size, decode_content=False)
         except wire.Broken as error:
-            if self._watch.cancelled:
-                raise wire.Cancelled from error
-            if self._watch.late:
-                raise wire.Broken("no answer in time") from error
+            _not_cut(self._watch, error)
             raise
+        if not piece:
+            _not_cut(self._watch)
+        return piece
 
     def close(self) -> None:
         self._watch.end()
@@ -278,6 +301,14 @@ class _Answer:
             self._response.close()
 
 
+def _not_cut(watch: interrupt.Watch, error: BaseException | None = None) -> None:
+    """Whose connections were cut here hears the reason, not what it looks like."""
+    if watch.cancelled:
+        raise wire.Cancelled from error
+    if watch.late:
+        raise wire.Broken("no answer in time") from error
+
+
 @contextlib.contextmanager
 def _translated(proxy: str) -> Any:
     """Our exceptions for urllib3's."""
@@ -286,10 +317,10 @@ def _translated(proxy: str) -> Any:
         yield
     except urllib3.exceptions.NameResolutionError as error:
         raise wire.Unreachable(f"no such host{through}") from error
-    except urllib3.exceptions.ConnectTimeoutError as error:
-        raise wire.Unreachable(f"no connection in time{through}") from error
     except urllib3.exceptions.NewConnectionError as error:
         raise wire.Unreachable(f"no connection{through}: {_cause(error)}") from error
+    except urllib3.exceptions.ConnectTimeoutError as error:
+        raise wire.Unreachable(f"no connection in time{through}") from error
     except urllib3.exceptions.ReadTimeoutError as error:
         raise wire.Broken(f"nothing came in time{through}") from error
     except urllib3.exceptions.ProxyError as error:

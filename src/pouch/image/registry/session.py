@@ -89,7 +89,7 @@ class Session:
                     base,
                     self._who,
                     self._scopes,
-                    lambda request: self._persist(request, subject),
+                    lambda request: self._persist(self._marked(request, subject), subject),
                     self.clock,
                     offline=self._offline,
                 )
@@ -117,7 +117,7 @@ class Session:
         request = wire.Request(method, url, headers or {}, body, length, blob=blob)
         for attempt in (1, 2):
             used = self._proof_for(url, subject)
-            answer = self._follow(self._with(request, used), subject, once=once)
+            answer = self._follow(self._with(self._marked(request, subject), used), subject, once=once)
             if answer.status != 401 or places.origin(answer.url) != self._origin(subject):
                 break
             asked = answer.headers("WWW-Authenticate")
@@ -138,6 +138,13 @@ class Session:
 
     def _proof_for(self, url: str, subject: failures.Subject) -> str:
         return self.authorizer(subject).header(subject) if places.origin(url) == self._origin(subject) else ""
+
+    def _marked(self, request: wire.Request, subject: failures.Subject) -> wire.Request:
+        """With a note that it goes elsewhere, where it does."""
+        base = self.base(subject)
+        if places.origin(request.url) == places.origin(base):
+            return request
+        return dataclasses.replace(request, named_by=urlsplit(base).netloc)
 
     def _with(self, request: wire.Request, proof: str) -> wire.Request:
         if not proof:
@@ -162,7 +169,7 @@ class Session:
                 for name, value in request.headers.items()
                 if name != "Authorization" or places.origin(url) == own
             }
-            request = dataclasses.replace(request, url=url, headers=kept)
+            request = self._marked(dataclasses.replace(request, url=url, headers=kept), subject)
         raise errors.Unavailable(f"{subject.what}: {self.host}: more than {REDIRECTS} redirects")
 
     def named(self, answer: wire.Answer, header: str, subject: failures.Subject) -> str:

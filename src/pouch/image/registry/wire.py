@@ -33,7 +33,8 @@ class Cancelled(Exception):
 class Request:
     """One request. body: bytes, or a stream of `length` bytes; patience: seconds for the connection, 0 for the usual.
 
-    blob: its answer's body may be long, and take its time.
+    blob: its answer's body may be long, and take its time; named_by: the host that named this URL, where it is another's. Such a URL does
+    not lead to addresses that only this machine reaches, unless who named it is there too.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Request:
     length: int = 0
     patience: float = 0.0
     blob: bool = False
+    named_by: str = ""
 
 
 class Answer(Protocol):
