@@ -32,6 +32,7 @@ from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import inputs
 from pouch.image import images as image_room
 from pouch.image import unpack
+from pouch.image.registry import client as registry_client
 from pouch.kernel import cgroup, process
 from pouch.network import bridge
 from pouch.network import files as network_files
@@ -82,6 +83,7 @@ class Engine:
         """Let go: containers go on."""
         self.events.close()
         self._jobs.close()
+        await self.transfers.close()
         await self._life.close()
         await self._flusher.close()
 
@@ -118,6 +120,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         systemd = groups.by_systemd(settings.cgroup_manager, settings.cgroup_parent)
         runtimes = _runtimes(settings, paths, systemd=systemd)
         images = image_room.Images(paths, database, content.Content(paths, database), defer=pools.later)
+        images.layers.overlays = overlays
         images.layers.limits = unpack.Limits(
             size=settings.max_layer_size, files=settings.max_layer_files, ratio=settings.max_layer_ratio
         )
@@ -131,6 +134,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             database=database,
             snapshots=overlay.Overlay(paths) if overlays else native.Native(paths),
             images=images,
+            registries=registry_client.Client(settings.of_registries()),
             runtimes=runtimes,
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             bridge=_bridge(settings, database),

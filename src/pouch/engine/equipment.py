@@ -18,6 +18,7 @@ from pouch.engine import record as records
 from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import build, inputs
 from pouch.image import images as image_room
+from pouch.image.registry import client as registry_client
 from pouch.kernel import namespace
 from pouch.network import bridge as bridges
 from pouch.rich import plan as rich_plan
@@ -93,6 +94,7 @@ class Equipment:
     database: db.Database
     snapshots: snapshot.Snapshotter
     images: image_room.Images
+    registries: registry_client.Client
     runtimes: dict[str, oci.Runtime]
     monitors: dict[str, monitor.Monitor]
     bridge: bridges.Bridge

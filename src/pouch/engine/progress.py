@@ -8,24 +8,30 @@ import io
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from pouch.engine import pools, views
-from pouch.image import Report
 from pouch.spec import errors
 
 _AHEAD = 16
 """Pieces of an upload or of an answer that may wait for who takes them."""
 
 
-class Telling(Report, Protocol):
+class Telling(Protocol):
     """A Report that also takes what a program wants to know (see `views.Progress.aux`)."""
 
     def __call__(
         self, status: str, id: str = "", current: int = 0, total: int = 0, aux: Mapping[str, object] | None = None
     ) -> None:
         """One step."""
+
+
+class Threads(Protocol):
+    """A pool of `pools.Pools`."""
+
+    def __call__(self, work: Callable[[Telling], None], report: Telling, /) -> Awaitable[None]:
+        """Run work in one of its threads."""
 
 
 class Jobs:
@@ -35,8 +41,14 @@ class Jobs:
         self._pools = threads
         self._cancels: set[threading.Event] = set()
 
-    def run(self, work: Callable[[Telling], None], feeding: asyncio.Task[None] | None = None) -> views.ProgressStream:
-        """Run work in a thread; what it reports comes out. The work goes on when nobody listens any more."""
+    def run(
+        self,
+        work: Callable[[Telling], None],
+        feeding: asyncio.Task[None] | None = None,
+        *,
+        threads: Threads | None = None,
+    ) -> views.ProgressStream:
+        """Run work in a thread (of `pools.long`); what it reports comes out. The work goes on when nobody listens any more."""
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[views.Progress | None] = asyncio.Queue()
 
@@ -47,7 +59,7 @@ class Jobs:
 
         async def run() -> None:
             try:
-                await self._pools.long(work, report)
+                await (threads or self._pools.long)(work, report)
             finally:
                 if feeding is not None:
                     feeding.cancel()
@@ -63,15 +75,19 @@ class Jobs:
 
         return stream()
 
-    async def while_listened(self, work: Callable[[Telling, threading.Event], None]) -> views.ProgressStream:
-        """As `run`, for work that ends with who asked for it: the event is set when nobody listens any more, or the daemon stops."""
-        cancel = threading.Event()
-        steps = self.run(lambda report: work(report, cancel))
+    async def while_listened(
+        self, work: Callable[[Telling, threading.Event], None], *, threads: Threads | None = None
+    ) -> views.ProgressStream:
+        """As `run`, for work that ends with who asked for it: the event is set when nobody listens any more, or the daemon stops.
+
+        It begins when the first step is asked for.
+        """
 
         async def stream() -> AsyncIterator[views.Progress]:
+            cancel = threading.Event()
             self._cancels.add(cancel)
             try:
-                async for step in steps:
+                async for step in self.run(lambda report: work(report, cancel), threads=threads):
                     yield step
             finally:
                 cancel.set()

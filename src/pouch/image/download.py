@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pouch.image import Readable
@@ -27,8 +27,23 @@ _LOOK = 0.1
 class Source(Protocol):
     """Where a blob comes from: a registry's repository."""
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether the bytes may come from a mirror."""
+
+    def direct(self) -> Source:
+        """The same without mirrors."""
+
     def blob(self, wanted: descriptor.Descriptor, *, offset: int = 0) -> contextlib.AbstractContextManager[Readable]:
         """The blob's bytes from an offset on. Their number is right, their digest is not looked at."""
+
+
+class Stale(errors.CorruptData):
+    """What was read turned out wrong, and comes anew from elsewhere: read it from its start."""
+
+
+class Unwritable(errors.Unavailable):
+    """What cannot be kept now: another's attempt would fail too."""
 
 
 class Incoming:
@@ -48,6 +63,10 @@ class Incoming:
         self._writer: content.Writer | None = None
         self._file = -1
         self._held = contextlib.ExitStack()
+        self.proved: set[str] = set()
+        """diff-ids of the layer in it, for who waits for another to unpack it."""
+        self.generation = 0
+        """How often it has begun anew."""
 
     def __repr__(self) -> str:
         return f"Incoming({self.descriptor.digest}, {self._count} of {self.descriptor.size} bytes)"
@@ -91,6 +110,10 @@ class Incoming:
                 self._adopt()
             else:
                 self._download(source, told, check, complete)
+        except (errors.CorruptData, Unwritable) as error:
+            with self._changed:
+                self._spoiled = error
+            raise
         finally:
             with self._changed:
                 self._busy = False
@@ -100,15 +123,18 @@ class Incoming:
         """The blob from its start, while it comes. check: raises when the wait for more has no purpose any more."""
         return Reader(self, check)
 
-    def take(self, position: int, size: int, check: Callable[[], None]) -> bytes:
+    def take(self, generation: int, position: int, size: int, check: Callable[[], None]) -> bytes:
         """At most `size` bytes from a position on, as soon as there are any; b"" behind the last, once the digest is found right."""
         with self._changed:
-            while position >= self._count and not self._whole:
+            while generation == self.generation and position >= self._count and not self._whole:
                 self._raise_spoiled()
                 check()
                 self._changed.wait(_LOOK)
+            if generation != self.generation:
+                raise Stale(f"blob {self.descriptor.digest}: it comes anew")
             available = self._count - position
-        return os.pread(self._file, min(size, available), position) if available > 0 else b""
+            file = self._file
+        return os.pread(file, min(size, available), position) if available > 0 else b""
 
     def drop(self) -> None:
         """Delete what is not kept, and close. Nobody uses it any more."""
@@ -133,7 +159,7 @@ class Incoming:
 
     def _raise_spoiled(self) -> None:
         if self._spoiled is not None:
-            raise type(self._spoiled)(self._spoiled.message, hint=self._spoiled.hint) from self._spoiled
+            raise type(self._spoiled)(self._spoiled.message, hint=self._spoiled.hint)
 
     def _adopt(self) -> None:
         """It came here by another way."""
@@ -148,26 +174,53 @@ class Incoming:
     def _download(
         self, source: Source, told: Callable[[int], None], check: Callable[[], None], complete: Callable[[], None]
     ) -> None:
+        try:
+            self._receive(source, told, check)
+            complete()
+            self._commit()
+        except errors.CorruptData:
+            if not source.mirrored:
+                raise
+            self._restart()
+            self._download(source.direct(), told, check, complete)
+
+    def _receive(self, source: Source, told: Callable[[int], None], check: Callable[[], None]) -> None:
         writer = self._writer or self._begin()
-        if writer.count < self.descriptor.size:
-            with source.blob(self.descriptor, offset=writer.count) as stream:
-                while piece := stream.read(PIECE):
-                    self._keep_spoiled(lambda piece=piece: writer.write(piece))  # type: ignore[misc]
-                    self._advance(writer.count)
-                    told(writer.count)
-                    check()
-        if writer.count < self.descriptor.size:
-            raise errors.Unavailable(
-                f"blob {self.descriptor.digest}: it ended after {writer.count} of {self.descriptor.size} bytes"
-            )
-        complete()
-        self._keep_spoiled(writer.commit)
-        self._advance(writer.count, whole=True)
+        size = self.descriptor.size
+        if writer.count == size:
+            return
+        with source.blob(self.descriptor, offset=writer.count) as stream:
+            while piece := stream.read(PIECE):
+                with _writing():
+                    writer.write(piece)
+                self._advance(writer.count)
+                told(writer.count)
+                check()
+        if writer.count < size:
+            raise errors.Unavailable(f"blob {self.descriptor.digest}: it ended after {writer.count} of {size} bytes")
 
     def _begin(self) -> content.Writer:
-        self._writer = self._held.enter_context(self._blobs.writer(self.descriptor.digest, size=self.descriptor.size))
-        self._open(self._writer.path)
+        with _writing():
+            self._writer = self._held.enter_context(
+                self._blobs.writer(self.descriptor.digest, size=self.descriptor.size)
+            )
+            self._open(self._writer.path)
         return self._writer
+
+    def _commit(self) -> None:
+        assert self._writer is not None
+        with _writing():
+            self._writer.commit()
+        self._advance(self._writer.count, whole=True)
+
+    def _restart(self) -> None:
+        """Throw away what has come. Who reads the old file may do so until nobody uses this any more."""
+        self._writer = None
+        with self._changed:
+            self.generation += 1
+            self._count = 0
+            self._file = -1
+            self._changed.notify_all()
 
     def _open(self, path: str) -> None:
         """One descriptor for all readers: they read at positions of their own."""
@@ -181,15 +234,13 @@ class Incoming:
             self._whole = whole
             self._changed.notify_all()
 
-    def _keep_spoiled(self, step: Callable[[], object]) -> None:
-        """What cannot be kept now cannot be kept by others either."""
-        try:
-            step()
-        except errors.PouchError as error:
-            with self._changed:
-                self._spoiled = error
-                self._changed.notify_all()
-            raise
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except errors.Unavailable as error:
+        raise Unwritable(error.message, hint=error.hint) from error
 
 
 class Reader:
@@ -197,13 +248,19 @@ class Reader:
 
     def __init__(self, incoming: Incoming, check: Callable[[], None]) -> None:
         self._incoming = incoming
+        self._generation = incoming.generation
         self._check = check
         self.position = 0
         """Bytes taken."""
 
+    @property
+    def stale(self) -> bool:
+        """Whether what was read is of no use: see `Stale`."""
+        return self._generation != self._incoming.generation
+
     def read(self, size: int, /) -> bytes:
         """See `image.Readable`."""
-        piece = self._incoming.take(self.position, size, self._check)
+        piece = self._incoming.take(self._generation, self.position, size, self._check)
         self.position += len(piece)
         return piece
 

@@ -13,10 +13,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from pouch.image import Readable, Report, download, images, platforms, remote
 from pouch.spec import descriptor, digest, errors, reference
+from pouch.store import db
 
 PARALLEL = 3
 """Layers of one pull that are downloaded at the same time, as in Docker."""
@@ -35,11 +36,14 @@ class Pulled:
     fresh: bool
 
 
-class Sources(Protocol):
-    """Notes which repositories hold which blobs (`store.db`)."""
+class Records(Protocol):
+    """What is noted about blobs (`store.db`)."""
 
     def note_source(self, digest: str, repository: str) -> None:
-        """It holds it. repository: `domain/path`."""
+        """A repository (`domain/path`) holds a blob."""
+
+    def blobs_of_diff(self, diff_id: str) -> Sequence[db.BlobRow]:
+        """The blobs that are known to hold a layer's tar."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Puller:
 
     store: images.Images
     downloads: download.Downloads
-    sources: Sources
+    records: Records
     parallel: int = PARALLEL
     clock: Callable[[], float] = time.monotonic
 
@@ -67,15 +71,13 @@ class Puller:
         CorruptData for wrong content, Unavailable for a registry that fails, a full disk, and when it was cancelled.
         """
         name = _Name(ref)
-        with _sentences(name):
-            top = repository.head(name.at)
+        top = repository.head(name.at)
         if top is not None and (image := self._current(name, top.digest, platform)) is not None:
             _begin(name, report)
             return self._finish(name, top.digest, image, report, fresh=False)
-        with _sentences(name):
-            at = top.digest if top is not None and digest.is_digest(top.digest) else name.at
-            found = remote.find(repository, at, platform or platforms.host(), name.familiar)
-            raw = self._configuration(repository, found, name, platform)
+        at = name.at if top is None else top.digest
+        found = remote.find(repository, at, platform or platforms.host(), name.familiar)
+        raw = self._configuration(repository, found, name, platform)
         _begin(name, report)
         before = {self._id_of(one) for one in name.stored(found.digest)}
         work = _Work(self, repository, name, found, raw, report, _Course(cancel, name.familiar))
@@ -89,22 +91,20 @@ class Puller:
         report: Report,
         cancel: threading.Event,
         platform: descriptor.Platform | None = None,
-    ) -> list[Pulled]:
-        """Every tag of a repository; those that are no images for the platform are passed over with a sentence. Raises as `pull`."""
-        with _sentences(_Name(ref)):
-            tags = repository.tags()
-        pulled: list[Pulled] = []
-        passed: list[errors.Unsupported] = []
-        for tag in tags:
+    ) -> Iterator[Pulled]:
+        """Every tag of a repository, one after the other; what is no image for the platform is passed over with a sentence."""
+        count = 0
+        passed: errors.Unsupported | None = None
+        for tag in repository.tags():
             one = reference.Reference(ref.domain, ref.path, tag)
             try:
-                pulled.append(self.pull(repository, one, report, cancel, platform))
+                yield self.pull(repository, one, report, cancel, platform)
+                count += 1
             except errors.Unsupported as error:
-                passed.append(error)
+                passed = passed or error
                 report(f"Skipped {one.familiar()}: {error.message}")
-        if not pulled:
-            raise passed[0] if passed else errors.NotFound(f"repository {ref.familiar_name()} has no tags")
-        return pulled
+        if not count:
+            raise passed or errors.NotFound(f"repository {ref.familiar_name()} has no tags")
 
     def _current(self, name: _Name, top: str, platform: descriptor.Platform | None) -> images.Image | None:
         """The image that the name stands for, where everything of it is here and it is the one for the platform."""
@@ -138,7 +138,7 @@ class Puller:
         try:
             raw = self.store.content.read(wanted.digest, limit=remote.LARGEST_CONFIG)
         except errors.PouchError:
-            raw = remote.configuration(repository, found.parsed, name.familiar)
+            raw = _configuration(repository, found, name)
         what = f"{name.familiar}: configuration {wanted.digest}"
         config = images.decode_config(raw, what)
         if len(config.rootfs.diff_ids) != len(found.parsed.layers):
@@ -186,18 +186,13 @@ class _Name:
         return [*filter(None, (self._by_tag,)), f"{self.repository}@{top}"]
 
 
-@contextlib.contextmanager
-def _sentences(name: _Name) -> Iterator[None]:
-    """What the registry says, as Docker's clients know it."""
+def _configuration(repository: remote.Repository, found: remote.Found, name: _Name) -> bytes:
     try:
-        yield
-    except errors.NotFound as error:
-        raise errors.NotFound(f"manifest for {name.familiar} not found: {error.message}", hint=error.hint) from error
-    except errors.Forbidden as error:
-        raise errors.Forbidden(
-            f"pull access denied for {name.familiar_repository}, repository does not exist or may require 'docker login': {error.message}",
-            hint=error.hint,
-        ) from error
+        return remote.configuration(repository, found.parsed, name.familiar)
+    except errors.CorruptData:
+        if not repository.mirrored:
+            raise
+        return remote.configuration(repository.direct(), found.parsed, name.familiar)
 
 
 def _begin(name: _Name, report: Report) -> None:
@@ -215,19 +210,19 @@ class _Course:
         self._what = what
         self._lock = threading.Lock()
         self.failure: BaseException | None = None
-        self.given_up = False
-        """The client has left, or the daemon stops: nothing is kept for a next pull."""
+        self.resumable = False
+        """Whether the registry failed: what has come is kept for a next pull. Not where the client left or the disk is full."""
 
     def check(self) -> None:
         """Raise what ended it."""
         if self._cancel.is_set():
             raise self.failure or errors.Unavailable(f"pull of {self._what} was cancelled")
 
-    def fail(self, error: BaseException) -> BaseException:
+    def fail(self, error: BaseException, *, resumable: bool = False) -> BaseException:
         """End it; the error that ended it."""
         with self._lock:
             if self.failure is None:
-                self.given_up = self._cancel.is_set() or not isinstance(error, errors.PouchError)
+                self.resumable = resumable and not self._cancel.is_set()
                 self.failure = error
             self._cancel.set()
             return self.failure
@@ -235,12 +230,14 @@ class _Course:
 
 @dataclass(slots=True)
 class _Layer:
-    """One layer of a pull. chain: chain-ids up to its own; incoming: its blob, None where it is here."""
+    """One layer of a pull. chain: chain-ids up to its own; incoming: its blob on its way, None where it is here."""
 
     wanted: descriptor.Descriptor
     diff_id: str
     chain: tuple[str, ...]
     unpacked: bool
+    proved: bool = False
+    """Its blob is known to hold it."""
     incoming: download.Incoming | None = None
     fetched: threading.Event = field(default_factory=threading.Event)
     """Its download has ended and been told."""
@@ -287,14 +284,14 @@ class _Work:
             try:
                 self._bring(layers)
             except BaseException:
-                if not self._course.given_up:
+                if self._course.resumable:
                     self._puller.downloads.rest(lease.pop_all())
                 raise
             image = self._store.add(
                 self._raw, self._name.stored(self._found.digest), manifest_raw=self._found.raw, replace=True
             )
             for one in wanted:
-                self._puller.sources.note_source(one.digest, self._name.repository)
+                self._puller.records.note_source(one.digest, self._name.repository)
         return image
 
     def _bring(self, layers: Sequence[_Layer]) -> None:
@@ -309,7 +306,7 @@ class _Work:
                 for layer in layers:
                     self._have(layer)
         finally:
-            self._puller.downloads.leave(self._name.domain, joined, resumable=not self._course.given_up)
+            self._puller.downloads.leave(self._name.domain, joined, resumable=self._course.resumable)
 
     def _is_here(self, wanted: descriptor.Descriptor) -> bool:
         """Whether a blob is kept already. Raises CorruptData where the manifest says another size."""
@@ -360,7 +357,8 @@ class _Work:
                 with contextlib.suppress(IndexError):
                     self._fetch(queue.popleft())
         except BaseException as error:  # noqa: BLE001 - raised where the layers are unpacked
-            self._course.fail(error)
+            by_registry = isinstance(error, errors.Unavailable) and not isinstance(error, download.Unwritable)
+            self._course.fail(error, resumable=by_registry)
 
     def _fetch(self, layer: _Layer) -> None:
         assert layer.incoming is not None
@@ -384,14 +382,29 @@ class _Work:
     def _have(self, layer: _Layer) -> None:
         """Unpack a layer while it comes, and wait for the rest of it."""
         self._course.check()
-        if not layer.unpacked:
-            self._unpack(layer)
+        here = layer.unpacked and layer.incoming is None
+        opened = _Opened(self._store, layer, self._course)
+        while not self._is_proved(layer):
+            try:
+                self._unpack(layer, opened)
+            except errors.CorruptData:
+                self._wait_for(layer)  # where the digest is wrong too, that is what is to be said
+                if not opened.stale:
+                    raise
         self._wait_for(layer)
-        if not layer.unpacked or layer.incoming is not None:
+        if not here:
             self._report("Pull complete", layer.id)
 
-    def _unpack(self, layer: _Layer) -> None:
-        opened = _Opened(self._store, layer, self._course)
+    def _is_proved(self, layer: _Layer) -> bool:
+        """Whether the layer is unpacked, and the blob is known to hold it."""
+        if not layer.unpacked:
+            return False
+        if layer.proved or (layer.incoming is not None and layer.diff_id in layer.incoming.proved):
+            return True
+        return any(row.digest == layer.wanted.digest for row in self._puller.records.blobs_of_diff(layer.diff_id))
+
+    def _unpack(self, layer: _Layer, opened: _Opened) -> None:
+        """Have the layer unpacked from its blob; where it was by another's, compare the two."""
         due = _Pace(self._puller.clock)
 
         def told(status: str, id: str = "", current: int = 0, total: int = 0) -> None:  # noqa: ARG001 - a Report has it
@@ -400,11 +413,15 @@ class _Work:
             elif (layer.incoming is None or layer.fetched.is_set()) and due():
                 self._report("Extracting", layer.id, min(opened.position, layer.wanted.size), layer.wanted.size)
 
-        try:
-            self._store.layers.ensure(layer.chain, layer.diff_id, opened.open, told)
-        except errors.CorruptData:
-            self._wait_for(layer)  # where the digest is wrong too, that is what is to be said
-            raise
+        if layer.unpacked:
+            with opened.open() as stream:
+                self._store.layers.compare(layer.diff_id, stream)
+            made = True
+        else:
+            made = self._store.layers.ensure(layer.chain, layer.diff_id, opened.open, told)
+        layer.unpacked, layer.proved = True, made
+        if made and layer.incoming is not None:
+            layer.incoming.proved.add(layer.diff_id)
 
     def _wait_for(self, layer: _Layer) -> None:
         """Until a layer's download has ended well. Raises what ended it otherwise."""
@@ -420,9 +437,14 @@ class _Opened:
         self._store = store
         self._layer = layer
         self._course = course
-        self._stream: Readable | None = None
+        self._stream: BinaryIO | download.Reader | None = None
         self.position = 0
         """Bytes taken."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether a mirror's wrong bytes were taken, and the right ones have come now."""
+        return isinstance(self._stream, download.Reader) and self._stream.stale
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Readable]:

@@ -43,7 +43,14 @@ class Fetched(Protocol):
 
 
 class Repository(Protocol):
-    """What a pull asks of a registry's repository (`registry.client.Repository`)."""
+    """What a pull asks of a registry's repository (`registry.repository.Repository`)."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether mirrors are asked first."""
+
+    def direct(self) -> Repository:
+        """The same without mirrors."""
 
     def head(self, ref: str) -> descriptor.Descriptor | None:
         """What a tag or digest points to, as far as it is told without fetching it."""

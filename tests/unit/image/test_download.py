@@ -39,9 +39,15 @@ class Stream:
 class Source:
     """A repository whose answers are scripted, one script a call."""
 
-    def __init__(self, *scripts):
+    def __init__(self, *scripts, behind=None):
+        """behind: the registry behind this mirror."""
         self._scripts = list(scripts)
+        self._behind = behind
+        self.mirrored = behind is not None
         self.offsets = []
+
+    def direct(self):
+        return self._behind
 
     @contextlib.contextmanager
     def blob(self, wanted, *, offset=0):
@@ -275,6 +281,37 @@ def test_wrong_bytes_are_told_to_all_and_deleted(store, downloads):
     downloads.leave("a", [second], resumable=True)
     downloads.leave("a", [third], resumable=True)
     assert unfinished(store) == []
+
+
+@pytest.mark.usefixtures("leased")
+def test_a_mirrors_wrong_bytes_are_thrown_away_and_come_from_the_registry_itself(store, downloads):
+    gate = threading.Event()
+    registry = Source([DATA[:100], gate, DATA[100:]])
+    mirror = Source([b"x" * len(DATA)], behind=registry)
+    (incoming,) = downloads.join("a", [wanted()])
+    early = incoming.reader(lambda: None)
+    getting = in_thread(fetch, incoming, mirror)
+    while not early.stale:
+        with contextlib.suppress(download.Stale):
+            assert set(early.read(100)) == {ord("x")}
+    with pytest.raises(download.Stale, match="it comes anew"):
+        early.read(100)
+    gate.set()
+    assert drain(incoming) == DATA
+    getting.result()
+    assert registry.offsets == [0]
+    downloads.leave("a", [incoming], resumable=True)
+    assert unfinished(store) == []
+
+
+def test_a_mirror_that_is_cut_is_no_reason_to_begin_anew(downloads):
+    registry = Source()
+    mirror = Source([DATA[:100], errors.Unavailable("cut")], behind=registry)
+    (incoming,) = downloads.join("a", [wanted()])
+    with pytest.raises(errors.Unavailable, match="cut"):
+        fetch(incoming, mirror)
+    assert (incoming.count, registry.offsets) == (100, [])
+    downloads.leave("a", [incoming], resumable=False)
 
 
 @pytest.mark.parametrize(
