@@ -30,8 +30,11 @@ class Member:
 class Archive:
     """The members by name. Closing it gives the spool's space back; nothing of it has a name on the disk."""
 
-    def __init__(self, stream: Readable, tmp: str) -> None:
-        """Read all of a stream, compressed or not, into a spool below `tmp`. Raises CorruptData, Unavailable for a full disk."""
+    def __init__(self, stream: Readable, tmp: str, *, ratio: int = 0) -> None:
+        """Read all of a stream, compressed or not, into a spool below `tmp`. ratio: see `compression.check`.
+
+        Raises CorruptData, Forbidden for what only a bomb becomes, Unavailable for a full disk.
+        """
         self._members: dict[str, Member | str] = {}
         """A string is the name that a link leads to."""
         self._tmp = tmp
@@ -40,7 +43,8 @@ class Archive:
         except OSError as error:
             raise content.unavailable(tmp, error) from error
         try:
-            self._read(compression.opened(stream, "image archive"))
+            counted = _Counted(stream)
+            self._read(_Tee(counted, compression.opened(counted, "image archive"), self._spool, tmp, ratio))
         except BaseException:
             self.close()
             raise
@@ -90,8 +94,7 @@ class Archive:
         """The members' names, sorted."""
         return sorted(self._members)
 
-    def _read(self, stream: Readable) -> None:
-        tee = _Tee(stream, self._spool, self._tmp)
+    def _read(self, tee: _Tee) -> None:
         reader = tar.Reader(tee, "image archive")
         for entry in reader:
             name = posixpath.normpath(os.fsdecode(entry.name).lstrip("/"))
@@ -112,13 +115,12 @@ class Archive:
         reader.drain()  # so that whoever sends it is not cut off
 
 
-class _Tee:
-    """A stream whose bytes are also written to the spool as they are read."""
+class _Counted:
+    """A stream whose bytes are counted."""
 
-    def __init__(self, stream: Readable, spool: BinaryIO, tmp: str) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
-        self._spool = spool
-        self._tmp = tmp
+        self.count = 0
 
     def read(self, size: int, /) -> bytes:
         try:
@@ -127,6 +129,29 @@ class _Tee:
             raise errors.Unavailable(
                 f"image archive: it cannot be read any further: {error.strerror or error}"
             ) from error
+        self.count += len(piece)
+        return piece
+
+
+class _Tee:
+    """What is behind a stream's compression, also written to the spool as it is read."""
+
+    def __init__(self, stored: _Counted, stream: Readable, spool: BinaryIO, tmp: str, ratio: int) -> None:
+        self._stored = stored
+        self._stream = stream
+        self._spool = spool
+        self._tmp = tmp
+        self._ratio = ratio
+        self._size = 0
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._stream.read(size)
+        self._size += len(piece)
+        try:
+            compression.check(self._stored.count, self._size, self._ratio)
+        except errors.Forbidden as error:
+            hint = "the limit is max-layer-ratio in pouchd's configuration"
+            raise errors.Forbidden(f"image archive: {error.message}", hint=hint) from error
         try:
             self._spool.write(piece)
             if not piece:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 LIBRARIES = ("isal", "zstandard")
+FREE = 1 << 30
+"""Bytes that any stream may unpack to, however small it is."""
 _GZIP_PIECE, _ZSTD_PIECE, _XZ_PIECE, _BZIP2_PIECE = 64 << 10, 2 << 10, 64 << 10, 64 << 10
 """Compressed bytes fed at once. zstandard answers with all that a piece becomes, at most 64 MB by the format's best ratio; others with
 `_MOST` bytes."""
@@ -83,6 +85,12 @@ def peeked(stream: Readable) -> Stored:
     while len(start) < _LONGEST_MAGIC and (piece := stream.read(_LONGEST_MAGIC - len(start))):
         start += piece
     return Stored(start, stream)
+
+
+def check(stored: int, size: int, ratio: int) -> None:
+    """Raise Forbidden where so many stored bytes became too many: beyond FREE, more than `ratio` times as many; 0: never."""
+    if ratio and size > max(FREE, ratio * stored):
+        raise errors.Forbidden(f"unpacks to more than {ratio} times its size: {size} bytes out of {stored}")
 
 
 def opened(stream: Readable, what: str) -> Readable:

@@ -13,8 +13,6 @@ from pouch.image import Readable, compression
 from pouch.kernel import confine
 from pouch.spec import errors
 
-FREE = 1 << 30
-"""Bytes that any stream may unpack to, however small it is."""
 _PIECE = 1 << 20
 _STDIN = 0
 _MEMORY = 1 << 30
@@ -37,7 +35,7 @@ class Input:
 def run(sink: int, report: int, ratio: int) -> None:
     """Decompress standard input into `sink`, and say on `report` what is wrong with it: kind and sentence, or nothing at all.
 
-    ratio: how many times its size a stream may unpack to once it is beyond FREE; 0: any number of times. Descriptors above are closed.
+    ratio: how many times its size a stream may unpack to once it is beyond compression.FREE; 0: any number of times.
     """
     source = Input()
     try:
@@ -50,7 +48,7 @@ def run(sink: int, report: int, ratio: int) -> None:
     except errors.CorruptData as error:
         _say(report, "corrupt", error.message)
     except errors.Forbidden as error:
-        _say(report, "limit", error.message)
+        _say(report, "limit", f"max-layer-ratio: {error.message}")
     except errors.PouchError as error:
         _say(report, "kernel", str(error))
     except MemoryError:
@@ -68,10 +66,7 @@ def _pump(source: Input, stream: Readable, sink: int, ratio: int) -> None:
     size = 0
     while piece := stream.read(_PIECE):
         size += len(piece)
-        if ratio and size > max(FREE, ratio * source.count):
-            raise errors.Forbidden(
-                f"max-layer-ratio: unpacks to more than {ratio} times its size: {size} bytes out of {source.count}"
-            )
+        compression.check(source.count, size, ratio)
         _write(sink, piece)
 
 

@@ -42,7 +42,7 @@ def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
     Layers are kept as they are in the archive if they are compressed or a manifest names them; others are compressed on the way.
     Raises CorruptData naming what is wrong, Unsupported for another platform's, Unavailable for a full disk; then nothing is left.
     """
-    with archive.Archive(stream, store.paths.tmp) as source, store.lease() as lease:
+    with archive.Archive(stream, store.paths.tmp, ratio=store.layers.limits.ratio) as source, store.lease() as lease:
         found = _images(source)
         manifests = [_Loading(store, source, one, lease, report).run() for one in found]
         return [
