@@ -330,7 +330,7 @@ class FakeTransfers(_Noun):
         await self._do("distribution", name, who)
         platform = {"architecture": "amd64", "os": "linux"}
         return views.DistributionView(
-            "application/vnd.oci.image.manifest.v1+json", "sha256:" + "ef" * 32, 524, (platform,)
+            "application/vnd.oci.image.manifest.v1+json", "sha256:" + "ef" * 32, 524, (platform,), b'{"layers":[]}'
         )
 
     async def authenticate(self, who: credentials.Credentials) -> tuple[str, str]:
@@ -374,9 +374,9 @@ class FakeArchives(_Noun):
         self._engine.called.setdefault("archives.load whole", asyncio.Event()).set()
 
     async def bootstrap(
-        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""
+        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = "", date: str = ""
     ) -> views.ProgressStream:
-        await self._do("bootstrap", name, include, variant, mirror, keyring)
+        await self._do("bootstrap", name, include, variant, mirror, keyring, date)
         return self._bootstrapping()
 
     async def _bootstrapping(self) -> AsyncIterator[views.Progress]:

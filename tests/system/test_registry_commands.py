@@ -38,8 +38,10 @@ def test_a_day_with_a_registry(daemon, tmp_path, configuration):
             pushed = daemon.out("push", f"{name}:1").splitlines()
             digest = pushed[-1].split()[2]
             assert pushed[0] == f"The push refers to repository [{name}]"
-            (found,) = json.loads(daemon.out("manifest", "inspect", f"{name}:1"))
+            found = json.loads(daemon.out("manifest", "inspect", "-v", f"{name}:1"))
             assert found["Descriptor"]["digest"] == digest
+            shown = daemon.out("manifest", "inspect", "-f", "{{.config.digest}}", f"{name}:1")
+            assert shown == found["Manifest"]["config"]["digest"] == daemon.inspect("busybox")["Id"]
             daemon.pouch("rmi", f"{name}:1")
             done = daemon.pouch("run", "--rm", f"{name}:1", "echo", "from afar")
             assert done.stdout == "from afar\n"

@@ -82,7 +82,7 @@ GROUPS: dict[str, tuple[str, Entries]] = {
     ),
     "manifest": (
         "Look at images in registries",
-        {"inspect": ("manifest_inspect", "Display what a registry has under a name, without pulling it")},
+        {"inspect": ("manifest_inspect", "Display the manifest that a registry has under a name")},
     ),
     "system": (
         "Manage the daemon and the host",

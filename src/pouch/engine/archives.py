@@ -72,7 +72,7 @@ class Archives:
         return self._jobs.run(work, asyncio.create_task(upload.feed(chunks), name="upload"))
 
     async def bootstrap(
-        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""
+        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = "", date: str = ""
     ) -> views.ProgressStream:
         """See the facade. Minutes of work for a client that has gone would be a surprise; nothing of it is kept."""
         tell = self._equipment.events.from_threads()
@@ -85,6 +85,7 @@ class Archives:
                 variant=variant,
                 mirror=mirror,
                 keyring=keyring,
+                date=date,
                 report=report,
                 cancel=cancel,
             )

@@ -185,9 +185,12 @@ class ArchivesFacade(Protocol):
         """A root file system's tar as an image of one layer; its id is the last step. changes: Dockerfile instructions."""
 
     async def bootstrap(
-        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = ""
+        self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = "", date: str = ""
     ) -> views.ProgressStream:
-        """Make an image from a distribution's packages. keyring: a file of this host, the keys that the mirror signs with."""
+        """Make an image from a distribution's packages. keyring: a file of this host, the keys that the mirror signs with.
+
+        date: what dates in it are at most (RFC 3339, or seconds since 1970), "" for now.
+        """
 
 
 class CommitsFacade(Protocol):

@@ -128,6 +128,8 @@ class DistributionView:
     digest: str
     size: int
     platforms: tuple[Mapping[str, str], ...]
+    raw: bytes = b""
+    """The manifest, or index, as the registry has it."""
 
 
 class Stdio(Protocol):

@@ -20,6 +20,7 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SUITE = re.compile(r"[a-z][a-z-]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?(/[a-z-]+)?")
 _MIRROR = re.compile(r"(https?|file|copy|mirror(\+https?)?)://?[!-~]+")
+_LONGEST_DATE = 40
 _DEBIAN = {"latest": "stable", "12": "bookworm", "13": "trixie", "11": "bullseye"}
 _UBUNTU = {"24.04": "noble", "22.04": "jammy", "20.04": "focal"}
 
@@ -53,23 +54,27 @@ def bootstrap(
     variant: str = "",
     mirror: str = "",
     keyring: str = "",
+    date: str = "",
     report: Report = silent,
     cancel: threading.Event | None = None,
 ) -> str:
     """Make the image `name` and keep it; its familiar name.
 
     include: further packages; variant: mmdebstrap's, minbase by default; mirror: a URL, by default mmdebstrap's choice for the suite;
-    keyring: a file of keys that the mirror signs with. cancel: set by another thread to give up. Raises InvalidInput for a
+    keyring: a file of keys that the mirror signs with; date: what all dates in the image are at most, RFC 3339 or seconds since
+    1970: the same packages and the same date make the same image. cancel: set by another thread to give up. Raises InvalidInput for a
     name, package or suite that does not exist, Unavailable with apt's own words; then nothing is left.
     """
     parsed = reference.Reference.parse(name)
     kind = parsed.path.rpartition("/")[2]
+    moment = _moment(date)
     if parsed.digest:
         raise errors.InvalidInput(f"cannot bootstrap {name}: what is made has a digest of its own", hint="give a tag")
     if kind == "busybox":
         _refuse(name, {"--include": bool(include), "--variant": bool(variant), "--mirror": bool(mirror)})
         report("Making a layer of this host's static busybox")
-        return _keep(store, parsed, busybox.layer, _Recipe(["sh"], busybox.created(), _words("busybox")), report)
+        recipe = _Recipe(["sh"], busybox.created(moment), _words("busybox"))
+        return _keep(store, parsed, lambda consume: busybox.layer(consume, moment), recipe, report)
     if kind not in DISTRIBUTIONS:
         known = ", ".join(sorted([*DISTRIBUTIONS, "busybox"]))
         raise errors.InvalidInput(
@@ -81,9 +86,10 @@ def bootstrap(
         variant=_variant(variant),
         mirror=_mirror(mirror),
         keyring=_keyring(kind, keyring, name),
+        date=moment,
     )
     build = mmdebstrap.Build(request, name, store.paths.tmp, report, cancel or threading.Event())
-    return _keep(store, parsed, build.run, _Recipe(["bash"], _now(), _words(name, include)), report)
+    return _keep(store, parsed, build.run, _Recipe(["bash"], _created(moment), _words(name, include)), report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +146,30 @@ def _words(name: str, include: Sequence[str] = ()) -> str:
     return shlex.join(["pouch", "image", "bootstrap", name, *(["--include", ",".join(include)] if include else [])])
 
 
-def _now() -> str:
-    """The time of creation: SOURCE_DATE_EPOCH, if the environment has it (reproducible-builds.org), or now."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+def _moment(text: str) -> int | None:
+    """Seconds since 1970 of a date; None for none. A date without a zone is UTC, so that it is the same everywhere."""
+    if not text:
+        return None
+    try:
+        if text.isdecimal():
+            found = int(text)
+        else:
+            moment = dt.datetime.fromisoformat(text)
+            found = int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
+        dt.datetime.fromtimestamp(found, dt.UTC)  # within the years that dates can say
+    except (ValueError, OverflowError, OSError):
+        raise errors.InvalidInput(
+            f"invalid date {text[:_LONGEST_DATE]!r}",
+            hint="RFC 3339 (2024-05-01, 2024-05-01T12:00:00Z) or seconds since 1970",
+        ) from None
+    if found < 0:
+        raise errors.InvalidInput(f"invalid date {text[:_LONGEST_DATE]!r}: before 1970")
+    return found
+
+
+def _created(moment: int | None) -> str:
+    """The time of creation: the given one, SOURCE_DATE_EPOCH, if the environment has it (reproducible-builds.org), or now."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "") if moment is None else str(moment)
     if epoch.isdigit():
         return dt.datetime.fromtimestamp(int(epoch), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

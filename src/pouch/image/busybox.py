@@ -41,19 +41,19 @@ _FILES = {
 _PT_INTERP = 3
 
 
-def layer(consume: Callable[[Readable], None]) -> None:
-    """Give the layer's tar to `consume`. The same busybox makes the same bytes."""
+def layer(consume: Callable[[Readable], None], date: int | None = None) -> None:
+    """Give the layer's tar to `consume`. The same busybox makes the same bytes. date: as for `created`."""
     program = find()
     with open(program, "rb") as file:
         binary = file.read()
     if not _is_static(binary):
         raise errors.Unsupported(f"busybox {program}: it needs shared libraries, expected a static program", hint=_HINT)
-    consume(io.BytesIO(_tar(binary, _applets(program), _time(program))))
+    consume(io.BytesIO(_tar(binary, _applets(program), _time(program, date))))
 
 
-def created() -> str:
-    """The date of the image: that of the program, so that equal contents have equal ids."""
-    return dt.datetime.fromtimestamp(_time(find()), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def created(date: int | None = None) -> str:
+    """The date of the image: the given one (seconds since 1970), or that of the program, so that equal contents have equal ids."""
+    return dt.datetime.fromtimestamp(_time(find(), date), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def find() -> str:
@@ -64,7 +64,9 @@ def find() -> str:
     raise errors.Unavailable(f"no busybox on this host, looked for {' and '.join(PLACES)}", hint=_HINT)
 
 
-def _time(program: str) -> int:
+def _time(program: str, date: int | None) -> int:
+    if date is not None:
+        return date
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     return int(epoch) if epoch.isdigit() else int(os.stat(program).st_mtime)
 

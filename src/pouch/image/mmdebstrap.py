@@ -59,6 +59,8 @@ class Request:
     variant: str
     mirror: str
     keyring: str
+    date: int | None = None
+    """Seconds since 1970, which no file is younger than (SOURCE_DATE_EPOCH); None for the environment's, if it has one."""
 
     def arguments(self) -> list[str]:
         """mmdebstrap's, for a tar on standard output."""
@@ -139,6 +141,8 @@ class Build:
             for spelling in (name, name.upper()):
                 if value := os.environ.get(spelling):
                     environment[spelling] = value
+        if self._request.date is not None:
+            environment["SOURCE_DATE_EPOCH"] = str(self._request.date)
         try:
             return subprocess.Popen(
                 [*stage, str(size or ""), PROGRAM, *self._request.arguments()],

@@ -173,6 +173,15 @@ async def test_bootstrap_shows_its_steps():
         daemon.engine.archives.steps = fake_engine.FakeStream(
             views.Progress("Fetching", "packages", 1, 2), views.Progress("Made debian:bookworm")
         )
-        code, out, _ = await output(daemon, "image", "bootstrap", "debian:bookworm", "--include", "cron,dbus")
+        code, out, _ = await output(
+            daemon, "image", "bootstrap", "debian:bookworm", "--include", "cron,dbus", "--date", "2024-05-01"
+        )
         assert (code, out) == (0, "Made debian:bookworm\n")
-        assert daemon.engine.call("archives.bootstrap") == ("debian:bookworm", ("cron", "dbus"), "", "", "")
+        assert daemon.engine.call("archives.bootstrap") == (
+            "debian:bookworm",
+            ("cron", "dbus"),
+            "",
+            "",
+            "",
+            "2024-05-01",
+        )

@@ -340,13 +340,19 @@ def test_search_is_a_table(daemon, pouch, known):
 
 
 def test_manifest_inspect_shows_what_the_registry_has(daemon, pouch, known):
-    document = {"Descriptor": {"mediaType": "m", "digest": DIGEST, "size": 5}, "Platforms": [{"architecture": "amd64"}]}
-    daemon.on("GET", "/distribution/reg:5000/x:latest/json", Reply(document=document))
+    manifest = {"schemaVersion": 2, "config": {"digest": DIGEST}, "name": "ä"}
+    raw = base64.b64encode(json.dumps(manifest).encode()).decode()
+    found = {"Descriptor": {"mediaType": "m", "digest": DIGEST, "size": 5}, "Platforms": [{"architecture": "amd64"}]}
+    daemon.on("GET", "/distribution/reg:5000/x:latest/json", Reply(document=found | {"Raw": raw}))
     result = pouch("manifest", "inspect", "reg:5000/x")
-    assert json.loads(result.out) == [document]
+    assert json.loads(result.out) == manifest
     assert sent(daemon.seen[0])["username"] == "ann"
-    assert pouch("manifest", "inspect", "-f", "{{.Descriptor.digest}}", "reg:5000/x").out == f"{DIGEST}\n"
+    verbose = json.loads(pouch("manifest", "inspect", "-v", "reg:5000/x").out)
+    assert verbose == {"Ref": "reg:5000/x:latest", **found, "Manifest": manifest}
+    assert pouch("manifest", "inspect", "-f", "{{.config.digest}}", "reg:5000/x").out == f"{DIGEST}\n"
     assert pouch("manifest", "inspect", "reg:5000/none").code == 1
+    daemon.on("GET", "/distribution/reg:5000/x:latest/json", Reply(document=found))
+    assert "does not tell the manifest" in pouch("manifest", "inspect", "reg:5000/x").err
 
 
 def test_a_bad_configuration_stops_what_needs_it_and_nothing_else(daemon, pouch, configuration):

@@ -496,6 +496,7 @@ async def test_progress_is_dockers_stream():
             "minbase",
             "",
             "",
+            "",
         )
         assert answer.lines() == [
             {"status": "Unpacking", "progressDetail": {"current": 5, "total": 10}, "id": "abc"},

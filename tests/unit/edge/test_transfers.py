@@ -235,6 +235,7 @@ async def test_distribution_has_dockers_shape():
         assert answer.json() == {
             "Descriptor": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": DIGEST, "size": 524},
             "Platforms": [{"architecture": "amd64", "os": "linux"}],
+            "Raw": base64.b64encode(b'{"layers":[]}').decode(),
         }
 
 

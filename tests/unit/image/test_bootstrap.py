@@ -155,6 +155,29 @@ def test_equal_programs_make_equal_layers_and_dates_follow_the_environment(fake,
     assert busybox.created() == "2023-11-14T22:13:20Z"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     assert busybox.created() == "1970-01-01T00:00:00Z"
+    assert busybox.created(1_600_000_000) == "2020-09-13T12:26:40Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", None),
+        ("0", 0),
+        ("1700000000", 1_700_000_000),
+        ("2023-11-14T22:13:20Z", 1_700_000_000),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000),
+        ("2023-11-14", 1_699_920_000),
+    ],
+)
+def test_a_date_has_several_spellings_and_is_utc_without_a_zone(text, seconds):
+    assert bootstrap._moment(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["yesterday", "-1", "9" * 5000, "9" * 15, "1969-01-01", "²"])
+def test_a_wrong_date_is_named(text):
+    with pytest.raises(errors.InvalidInput, match="invalid date") as raised:
+        bootstrap._moment(text)
+    assert len(raised.value.message) < 80
 
 
 def test_a_missing_busybox_says_what_to_install(monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         "include": ",".join(include) or None,
         "variant": parsed.text("variant") or None,
         "mirror": parsed.text("mirror") or None,
+        "date": parsed.text("date") or None,
         "keyring": os.path.abspath(parsed.text("keyring")) if parsed.given("keyring") else None,
     }
     response = context.client.request("POST", "/images/bootstrap", query)
@@ -28,6 +29,9 @@ COMMAND = command.Command(
     "Make an image of a Debian suite or of busybox on this host",
     _run,
     options=(
+        flags.text(
+            "date", help="No date in it is later, for an image that can be made again (2024-05-01)", value="date"
+        ),
         flags.many("include", help="Packages to install besides, separated by commas", value="packages"),
         flags.text("variant", help="Which packages to begin with (minbase, essential, ...)", value="variant"),
         flags.text("keyring", help="File with the keys that the mirror signs with, on the daemon's host", value="file"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, credentials, flags, inspection, names
+import base64
+import json
+
+from pouch.cli import command, credentials, flags, names
 from pouch.cli.client import segment
+from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,19 +15,37 @@ if TYPE_CHECKING:
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    client = context.client
+    client, name = context.client, names.tagged(parsed.args[0])
+    path = f"/distribution/{segment(name)}/json"
+    found = client.request("GET", path, headers=credentials.header(client, name)).json()
+    whole = _manifest(found.pop("Raw", ""), name)
+    shown = {"Ref": name, **found, "Manifest": whole} if parsed.on("verbose") else whole
+    if template := parsed.text("format"):
+        from pouch.cli import template as templates
 
-    def find(name: str) -> Any:
-        path = f"/distribution/{segment(names.tagged(name))}/json"
-        return client.request("GET", path, headers=credentials.header(client, name)).json()
+        print(templates.parse("{{json .}}" if template == "json" else template).render(shown))
+    else:
+        print(json.dumps(shown, ensure_ascii=False, indent=4))
+    return 0
 
-    return inspection.show(parsed.args, find, parsed.text("format"))
+
+def _manifest(packed: str, name: str) -> Any:
+    try:
+        return json.loads(base64.b64decode(packed))
+    except ValueError:
+        raise CliError(
+            f"pouch: the daemon does not tell the manifest of {name}\nhint: it is of an older version."
+        ) from None
 
 
 COMMAND = command.Command(
-    "[OPTIONS] NAME[:TAG|@DIGEST] [NAME...]",
-    "Display what a registry has under a name, without pulling it: digest, type, size and platforms",
+    "[OPTIONS] NAME[:TAG|@DIGEST]",
+    "Display the manifest that a registry has under a name, without pulling the image",
     _run,
-    options=(inspection.FORMAT,),
+    options=(
+        flags.text("format", "f", "json, or a Go template ({{.config.digest}})", value="template"),
+        flags.switch("verbose", "v", "With its digest, type, size and platforms"),
+    ),
     at_least=1,
+    at_most=1,
 )

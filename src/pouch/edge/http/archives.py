@@ -68,6 +68,11 @@ class Archives:
             raise errors.InvalidInput("name is missing: the image to make", hint="for example name=debian:bookworm")
         include = tuple(package for package in request.text("include").replace(",", " ").split() if package)
         steps = await self._archives.bootstrap(
-            name, include, request.text("variant"), request.text("mirror"), keyring=request.text("keyring")
+            name,
+            include,
+            request.text("variant"),
+            request.text("mirror"),
+            keyring=request.text("keyring"),
+            date=request.text("date"),
         )
         return Stream(message.JSON, streams.progress_pieces(steps, sentences="status"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 
 from pouch.edge.http import archives, filters, message, registry, streams
@@ -79,10 +80,13 @@ class Transfers:
         return message.reply(chosen)
 
     async def distribution(self, request: Request) -> Answer:
-        """What a registry has under a name."""
+        """What a registry has under a name; our own member `Raw`: the manifest itself, in base64."""
         found = await self._transfers.distribution(request.name, registry.who(request))
         descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": found.size}
-        return message.reply({"Descriptor": descriptor, "Platforms": [dict(one) for one in found.platforms]})
+        document: dict[str, object] = {"Descriptor": descriptor, "Platforms": [dict(one) for one in found.platforms]}
+        if found.raw:
+            document["Raw"] = base64.b64encode(found.raw).decode()
+        return message.reply(document)
 
     async def authenticate(self, request: Request) -> Answer:
         """`docker login`. Here alone a refusal is 401: clients ask for another password then."""
