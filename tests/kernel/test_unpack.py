@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import tarfile
 import tempfile
 import threading
+import time
 
 import pytest
+import zstandard
 from support import images
 
 from pouch.image import apply, layers, tar, unpack, unpacker
@@ -577,3 +582,264 @@ def test_the_digest_and_size_of_a_large_stream(bench):
         made = unpack.unpack(io.BytesIO(data), home, (), "layer", progress=seen.append)
     assert (made.diff_id, made.size) == ("sha256:" + hashlib.sha256(data).hexdigest(), len(data))
     assert seen[-1] == len(data)
+
+
+# -- as it is stored --------------------------------------------------------------------------------------------------
+
+STORED = {
+    "plain": lambda data: data,
+    "gzip": images.zipped,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+}
+SEVERAL = images.layer(images.directory("d", mtime=5), *(images.file(f"d/{n}", bytes([n]) * 70_000) for n in range(90)))
+
+
+def unpacked(bench, data, below=(), **limits):
+    """The bare unpacker on a stream: what it says; its files are gone again."""
+    stream = data if hasattr(data, "read") else io.BytesIO(data)
+    with bench.layers._home() as home:
+        return unpack.unpack(stream, home, below, "layer X", limits=unpack.Limits(**limits))
+
+
+@pytest.mark.parametrize("form", STORED)
+@pytest.mark.parametrize("by_kernel", [True, False])
+def test_each_form_of_storage_is_unpacked_and_the_digest_is_the_tars(bench, form, by_kernel, tmp_path):
+    (tmp_path / "stored").write_bytes(STORED[form](SEVERAL))
+    with open(tmp_path / "stored", "rb") as file:
+        made = unpacked(bench, file if by_kernel else io.BytesIO(file.read()))
+    assert made == unpack.Unpacked(images.sha256(SEVERAL), len(SEVERAL), ())
+
+
+def test_a_file_is_sent_from_the_place_it_was_read_to(bench, tmp_path):
+    (tmp_path / "stored").write_bytes(b"something else" + SEVERAL)
+    with open(tmp_path / "stored", "rb") as file:
+        file.read(14)
+        assert unpacked(bench, file).diff_id == images.sha256(SEVERAL)
+
+
+def test_progress_counts_stored_bytes(bench):
+    told = []
+    data = images.zipped(SEVERAL)
+    bench.layers.ensure(
+        (images.sha256(SEVERAL),),
+        images.sha256(SEVERAL),
+        lambda: _Opened(data),
+        lambda *step: told.append(step),
+        total=len(data),
+        status="Extracting",
+    )
+    assert told == [("Extracting", images.sha256(SEVERAL)[7:19], len(data), len(data))]
+
+
+@pytest.mark.parametrize("form", [form for form in STORED if form != "plain"])
+def test_a_stream_cut_off_is_named_by_its_kind(bench, form):
+    data = STORED[form](SEVERAL)
+    with pytest.raises(errors.CorruptData, match=f"layer X: the {form} stream ends early"):
+        unpacked(bench, data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("form", ["gzip", "xz", "bzip2", "zstd"])
+def test_rubbish_behind_a_stream_is_named(bench, form):
+    with pytest.raises(errors.CorruptData, match=f"layer X: damaged {form} stream"):
+        unpacked(bench, STORED[form](SEVERAL) + b"rubbish rubbish rubbish")
+
+
+def test_a_wrong_checksum_of_gzip_is_named(bench):
+    data = bytearray(images.zipped(SEVERAL))
+    data[-8] ^= 1
+    with pytest.raises(errors.CorruptData, match="layer X: damaged gzip stream"):
+        unpacked(bench, bytes(data))
+
+
+def test_a_layer_is_compared_without_being_unpacked(bench):
+    bench.layers.compare(images.sha256(SEVERAL), io.BytesIO(images.zipped(SEVERAL)))
+    with pytest.raises(errors.CorruptData, match=f"its content has the digest {images.sha256(SEVERAL)}"):
+        bench.layers.compare(images.sha256(b"x"), io.BytesIO(SEVERAL))
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def refused_by(key):
+    return pytest.raises(
+        errors.Forbidden, match=rf"^layer X: (?s:.*)\nhint: the limit is {key} in pouchd's configuration"
+    )
+
+
+def test_a_layer_beyond_the_limit_of_bytes_ends_early(bench):
+    with refused_by("max-layer-size") as caught:
+        unpacked(bench, images.zipped(SEVERAL), size=1_000_000)
+    assert caught.value.message == "layer X: unpacks to more than 1000000 bytes"
+    assert unpacked(bench, SEVERAL, size=len(SEVERAL)).size == len(SEVERAL)
+
+
+def test_a_layer_of_more_files_than_allowed_is_refused(bench):
+    with refused_by("max-layer-files") as caught:
+        unpacked(bench, SEVERAL, files=90)
+    assert caught.value.message == "layer X: has more than 90 entries"
+    assert unpacked(bench, SEVERAL, files=91).size == len(SEVERAL)
+
+
+def test_a_bomb_of_ten_gigabytes_ends_after_the_first(bench):
+    """Its data belongs to no file, so that only the decompressor has work: 10 GiB behind some 300 KB."""
+    zeros = zstandard.ZstdCompressor().compress(bytes(16 << 20))
+    bomb = (
+        STORED["zstd"](images.raw_header(b"label", b"V", size=b"\x80" + (10 << 30).to_bytes(11, "big"))) + zeros * 640
+    )
+    with refused_by("max-layer-ratio") as caught:
+        unpacked(bench, bomb)
+    size = int(caught.value.message.split(": ")[2].split()[0])
+    assert caught.value.message.startswith("layer X: unpacks to more than 250 times its size: ")
+    assert 1 << 30 < size < (1 << 30) + (80 << 20)
+
+
+def test_nothing_is_left_of_a_layer_beyond_a_limit(bench):
+    bench.layers.limits = unpack.Limits(size=1_000_000)
+    with pytest.raises(errors.Forbidden, match=f"layer {images.sha256(SEVERAL)}: unpacks to more than"):
+        bench.add(SEVERAL)
+    assert os.listdir(bench.places.layers) == []
+
+
+def test_many_members_take_little_memory(monkeypatch):
+    """Of most names only a hash in a row is kept; whiteouts still find them."""
+    monkeypatch.setattr(apply, "_MOST_RECENT", 50)
+    names = apply._Names()
+    for number in range(2000):
+        names.add(b"dir%d/sub/file%d" % (number // 10, number))
+    assert len(names._recent) < 50
+    assert sum(map(len, names._rows)) < 2000 + 2 * 200 + 3 * len(names._rows)
+    assert all(b"dir%d/sub/file%d" % (number // 10, number) in names for number in range(2000))
+    assert b"dir7/sub" in names
+    assert b"dir7" in names
+    assert b"dir7/sub/file7" not in names
+    assert b"dir200" not in names
+
+
+# -- what directories keep and pass on --------------------------------------------------------------------------------
+
+
+def test_a_directory_without_an_entry_keeps_its_time_whatever_happens_in_it(bench):
+    base = images.layer(
+        images.directory("./", mtime=1000),
+        images.directory("etc", mtime=2000),
+        images.file("etc/old"),
+        images.directory("srv", mtime=3000),
+        images.file("srv/x"),
+        images.directory("usr/bin", mtime=4000),
+        images.symlink("bin", "usr/bin"),
+    )
+    top = bench.merged(
+        base,
+        images.layer(images.whiteout("etc/old"), images.file("etc/new"), images.opaque("srv"), images.file("bin/tool")),
+    )
+    times = {name: os.stat(f"{top}/{name}").st_mtime for name in ("", "etc", "srv", "usr/bin")}
+    assert times == {"": 1000, "etc": 2000, "srv": 3000, "usr/bin": 4000}
+    assert sorted(os.listdir(f"{top}/etc")) == ["new"]
+
+
+def test_directories_get_their_times_in_whatever_order_entries_come(bench, monkeypatch):
+    members = [images.directory(f"d{number}", mtime=number) for number in range(1, 60)]
+    files = [images.file(f"d{1 + (number * 7) % 59}/f{number}", mtime=9) for number in range(400)]
+    top = bench.add(images.layer(*members, *files, images.directory("d5", mtime=77)))
+    assert {number: os.stat(f"{top}/d{number}").st_mtime for number in range(1, 60)} == {
+        number: 77 if number == 5 else number for number in range(1, 60)
+    }
+
+
+def test_few_times_of_directories_are_held_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(apply, "_MOST_TIMES", 3)
+    times = apply._Times()
+    paths = [os.fsencode(tmp_path / str(number)) for number in range(10)]
+    for number, path in enumerate(paths):
+        os.mkdir(path)
+        times.set(path, number * 10**9)
+    for path in reversed(paths):
+        times.keep(path)
+        with open(path + b"/child", "w"):
+            pass
+        assert len(times._found) <= 4
+    times.settle()
+    assert [os.stat(path).st_mtime_ns for path in paths] == [number * 10**9 for number in range(10)]
+
+
+@pytest.mark.parametrize("layered", [True, False])
+def test_what_is_made_in_a_set_group_id_directory_has_its_own_group(bench, layered):
+    above = [images.directory("shared", mode=0o2775, gid=50)]
+    files = [
+        images.file("shared/file"),
+        images.symlink("shared/link", "file"),
+        images.directory("shared/dir"),
+        images.file("shared/new/implied"),
+        images.file("shared/mail", gid=8, mode=0o2755),
+    ]
+    tars = [images.layer(*above), images.layer(*files)] if layered else [images.layer(*above, *files)]
+    top = bench.add(*tars)
+    assert [state(f"{top}/shared/{name}")[1:] for name in ("file", "link", "dir", "new/implied")] == [(0, 0)] * 4
+    assert state(f"{top}/shared/dir")[0] == 0o755
+    assert state(f"{top}/shared/mail") == (0o2755, 0, 8)
+
+
+def test_what_is_made_in_a_directory_with_default_rights_has_its_own_mode(bench):
+    """An acl of a directory that its children get: user 7 may read and write (acl(5), in the kernel's binary form)."""
+    rows = [(1, 7, 0xFFFFFFFF), (2, 6, 7), (4, 5, 0xFFFFFFFF), (16, 7, 0xFFFFFFFF), (32, 5, 0xFFFFFFFF)]
+    acl = b"\2\0\0\0" + b"".join(struct.pack("<HHI", *row) for row in rows)
+    data = (
+        images.pax_member([(b"SCHILY.xattr.system.posix_acl_default", acl)])
+        + images.raw_member(b"d", kind=b"5", mode=b"0000755")
+        + images.raw_member(b"d/file", b"x", mode=b"0000644")
+        + images.END
+    )
+    assert stat.S_IMODE(os.stat(bench.add(data) + "/d/file").st_mode) == 0o644
+
+
+# -- the first stage --------------------------------------------------------------------------------------------------
+
+
+def test_the_first_stage_has_nothing_but_its_pipes():
+    """Run in its place: what it could do is looked at after it has sealed itself."""
+    script = (
+        "import sys, os; sys.path.insert(0, sys.argv[1]); from pouch.kernel import confine;"
+        "status = os.open('/proc/self/status', os.O_RDONLY); confine.sealed(); print(os.read(status, 65536).decode())\n"
+        "for attempt in (lambda: os.open('/', 0), lambda: os.listdir('.'), os.fork, lambda: os.kill(1, 0)):\n"
+        "    try:\n        attempt()\n    except PermissionError:\n        print('refused')\n"
+        "sys.stdout.flush(); os._exit(0)"
+    )
+    done = subprocess.run(
+        [unpack.sys.executable, "-IS", "-c", script, unpack._SOURCE], check=True, capture_output=True, text=True
+    )
+    fields = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    assert fields["Uid"].split() == ["65534"] * 4
+    assert fields["Gid"].split() == ["65534"] * 4
+    assert {int(fields[f"Cap{kind}"], 16) for kind in ("Eff", "Prm", "Inh", "Amb")} == {0}
+    assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
+    assert done.stdout.count("refused") == 4
+
+
+def test_no_process_of_ours_stays_when_a_stream_fails(bench):
+    class Failing(io.BytesIO):
+        def read(self, size=-1, /):
+            if self.tell() > 100_000:
+                raise errors.Unavailable("the client went away")
+            return super().read(50_000)
+
+    with pytest.raises(errors.Unavailable, match="the client went away"):
+        unpacked(bench, Failing(images.zipped(os.urandom(300_000))))
+    deadline = time.monotonic() + 20
+    while _unpackers(bench) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert _unpackers(bench) == []
+
+
+def _unpackers(bench):
+    """Pids of unpacking processes for this store."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if os.fsencode(bench.places.tmp) in file.read():
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
