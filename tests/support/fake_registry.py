@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import hashlib
 import http.server
 import json
@@ -305,15 +306,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
         with self.registry.lock:
             self.registry.requests.append(seen)
-            place = len(self.registry.requests) - 1
+            self._place = len(self.registry.requests) - 1
         try:
             fault = self.registry.fault_for(self.command, self.path)
             (fault or _Handler.answer_truly)(self)
         except OSError:
             self.close_connection = True
-        if self.body_read:
-            with self.registry.lock:
-                self.registry.requests[place] = Seen(seen.method, seen.path, seen.headers, self.body_read)
         if self.body_read < int(self.headers.get("Content-Length") or 0):
             self.close_connection = True  # what is left of the body must not be read as the next request
 
@@ -547,6 +545,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.body_read += len(data)
+        with self.registry.lock:  # before the answer, which a test may wait for
+            seen = self.registry.requests[self._place]
+            self.registry.requests[self._place] = dataclasses.replace(seen, length=self.body_read)
         return data
 
     def _chunks(self):

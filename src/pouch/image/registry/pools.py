@@ -142,8 +142,10 @@ class Certificates:
 
 
 def _context(tls: hosts.Tls) -> ssl.SSLContext:
-    made = ssl.create_default_context()
-    if not tls.verify:
+    if tls.verify:
+        made = ssl.create_default_context()
+    else:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's authorities: they cost 20 ms
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     for path in tls.authorities:
@@ -186,7 +188,7 @@ class Pools:
         self._settings, self._certificates, self._watcher = settings, certificates, watcher
         self._cancel, self._environment = cancel, environment
         self._lock = threading.Lock()
-        self._pools: dict[tuple[hosts.Tls, str], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[hosts.Tls | None, str], urllib3.PoolManager] = {}
         self._inward: set[str] = set()
 
     def send(self, request: wire.Request) -> _Answer:
@@ -209,7 +211,8 @@ class Pools:
         if watch.cancelled:
             raise wire.Cancelled
         proxy = proxies.proxy_for(self._settings, request.url, self._environment)
-        pool = self._pool(hosts.tls(self._settings, urlsplit(request.url).netloc), proxy)
+        place = urlsplit(request.url)
+        pool = self._pool(hosts.tls(self._settings, place.netloc) if place.scheme == "https" else None, proxy)
         connect = request.patience or self._settings.connect_seconds
         _here.watch, _here.stall_seconds, _here.reached = watch, self._settings.stall_seconds, ""
         _here.inward = bool(proxy) or not request.named_by or request.named_by in self._inward
@@ -236,16 +239,17 @@ class Pools:
             watch.relax()
         return _Answer(response, request.url, watch)
 
-    def _pool(self, tls: hosts.Tls, proxy: str) -> urllib3.PoolManager:
+    def _pool(self, tls: hosts.Tls | None, proxy: str) -> urllib3.PoolManager:
         with self._lock:
             found = self._pools.get((tls, proxy))
             if found is None:
                 found = self._pools[tls, proxy] = self._made(tls, proxy)
         return found
 
-    def _made(self, tls: hosts.Tls, proxy: str) -> urllib3.PoolManager:
+    def _made(self, tls: hosts.Tls | None, proxy: str) -> urllib3.PoolManager:
         options: dict[str, Any] = {"num_pools": 8, "maxsize": KEPT_CONNECTIONS, "blocksize": BLOCK}
-        options["ssl_context"] = self._certificates.context(tls)
+        if tls is not None:
+            options["ssl_context"] = self._certificates.context(tls)
         if proxy:
             authority = urlsplit(proxy)
             if authority.scheme not in ("http", "https"):
@@ -263,6 +267,9 @@ class Pools:
         """See wire.Wire."""
         with self._lock:
             for pool in self._pools.values():
+                # clear() leaves the connections to the garbage collector: a traceback that is kept would keep them open
+                for key in pool.pools.keys():  # noqa: SIM118 - it cannot be iterated itself
+                    pool.pools[key].close()
                 pool.clear()
             self._pools.clear()
 
