@@ -18,7 +18,7 @@ import zstandard
 from support import images
 
 from pouch.image import images as image_room
-from pouch.image import load, silent, unpack
+from pouch.image import compression, load, silent, unpack
 from pouch.kernel import mount
 from pouch.spec import digest, errors
 from pouch.store import content, db, paths
@@ -529,4 +529,94 @@ def test_removals_and_loads_at_the_same_time_never_lose_a_layer(store):
     for thread in threads:
         thread.join()
     assert failures == []
+    assert store.left() == NOTHING
+
+
+# -- what is kept besides files ---------------------------------------------------------------------------------------
+
+
+def kept(store, name):
+    """An image's manifest and its layers' blobs."""
+    image = store.images.get(name)
+    blobs = []
+    for row in store.images.blobs(image):
+        with store.images.content.open(row.digest) as file:
+            blobs.append((row, file.read()))
+    return json.loads(store.images.manifest(image)), blobs
+
+
+def test_plain_layers_become_gzip_blobs_and_a_manifest_of_dockers(store):
+    store.load(images.docker_archive(None, picture("web:1")))
+    manifest, blobs = kept(store, "web:1")
+    assert manifest["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert manifest["config"]["digest"] == picture().id
+    assert [layer["digest"] for layer in manifest["layers"]] == [images.sha256(blob) for _, blob in blobs]
+    assert [row.media_type for row, _ in blobs] == ["application/vnd.docker.image.rootfs.diff.tar.gzip"] * 2
+    assert [gzip.decompress(blob) for _, blob in blobs] == [LOWER, UPPER]
+    assert [row.diff_id for row, _ in blobs] == [images.sha256(LOWER), images.sha256(UPPER)]
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_compressed_layers_of_a_docker_archive_are_kept_as_they_are(store, form):
+    packed = [WHOLE[form](layer) for layer in (LOWER, UPPER)]
+    files = {"c.json": picture().document(), "0.tar": packed[0], "1.tar": packed[1]}
+    files["manifest.json"] = json.dumps(
+        [{"Config": "c.json", "RepoTags": ["web:1"], "Layers": ["0.tar", "1.tar"]}]
+    ).encode()
+    store.load(images.archive_of(None, files))
+    _, blobs = kept(store, "web:1")
+    assert [blob for _, blob in blobs] == packed
+    assert all(row.media_type.endswith(f"tar{'.gzip' if form == 'gzip' else '+zstd'}") for row, _ in blobs)
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip", "zstd"])
+def test_an_oci_layouts_manifest_and_blobs_are_kept_to_the_byte(store, form):
+    files = images.oci_files(picture("web:1"), compress=WHOLE[form])
+    store.load(images.archive_of(None, files))
+    top = json.loads(files["index.json"])["manifests"][0]["digest"]
+    image = store.images.get("web:1")
+    assert store.images.manifest(image) == files["blobs/sha256/" + top[7:]]
+    for row in store.images.blobs(image):
+        assert store.images.content.read(row.digest) == files["blobs/sha256/" + row.digest[7:]]
+
+
+def test_the_same_archive_in_another_form_adds_no_blob(store):
+    store.load(images.oci_archive(None, picture("oci:1"), compress=images.zipped))
+    before = set(store.images.content.all())
+    store.load(images.docker_archive(None, picture("docker:1")))
+    manifests = {digest.of_bytes(store.images.manifest(store.images.get("docker:1")))}
+    assert set(store.images.content.all()) - before <= manifests
+
+
+def test_a_blob_that_is_lost_comes_back_with_the_next_load(store):
+    data = images.docker_archive(None, picture("web:1"))
+    store.load(data)
+    lost = store.images.blobs(store.images.get("web:1"))[1].digest
+    os.unlink(store.places.blob(lost))
+    store.load(data)
+    assert gzip.decompress(store.images.content.read(lost)) == UPPER
+
+
+def test_a_layer_that_is_unpacked_already_takes_no_other_bytes_for_its_blob(store):
+    """Who knows a layer's digest cannot have other bytes kept and pushed under it."""
+    store.load(images.docker_archive(None, picture("web:1")))
+    for row in store.images.blobs(store.images.get("web:1")):
+        os.unlink(store.places.blob(row.digest))
+    forged = images.layer(images.file("etc/b", "forged"))
+    with pytest.raises(errors.CorruptData, match=f"layer {images.sha256(UPPER)}: its content has the digest"):
+        store.load(
+            images.docker_archive(
+                None, picture("evil:1", layers=[LOWER, forged], diff_ids=[images.sha256(LOWER), images.sha256(UPPER)])
+            )
+        )
+    assert store.read(store.images.get("web:1"), "etc/b") == "b"
+    assert len(store.images.list()) == 1
+
+
+def test_an_archive_that_is_a_bomb_is_refused(store, monkeypatch):
+    monkeypatch.setattr(compression, "FREE", 4 << 20)
+    bomb = zstandard.ZstdCompressor().compress(images.raw_header(b"x", size=64 << 20) + bytes(64 << 20))
+    with pytest.raises(errors.Forbidden, match=r"image archive: unpacks to more than 250 times its size") as caught:
+        store.load(bomb)
+    assert caught.value.hint == "the limit is max-layer-ratio in pouchd's configuration"
     assert store.left() == NOTHING

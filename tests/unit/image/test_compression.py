@@ -7,6 +7,9 @@ import gzip
 import io
 import lzma
 import os
+import subprocess
+import sys
+import zlib
 
 import pytest
 import zstandard
@@ -92,3 +95,80 @@ def test_a_zstd_frame_that_wants_a_huge_window_is_refused():
     data = made.compress(b"x" * 100) + made.flush()
     with pytest.raises(errors.CorruptData, match="damaged zstd stream"):
         everything(compression.opened(io.BytesIO(data), "layer"))
+
+
+WRITERS = {"gzip": compression.gzip_writer, "zstd": compression.zstd_writer}
+
+
+def written(form, data, sizes):
+    """What a writer makes of data that comes in pieces of these sizes, over and over."""
+    out = io.BytesIO()
+    writer = WRITERS[form](out)
+    place = number = 0
+    while place < len(data):
+        place += writer.write(data[place : place + sizes[number % len(sizes)]])
+        number += 1
+    writer.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_what_is_written_can_be_read_and_does_not_depend_on_the_pieces(form):
+    data = DATA * 2
+    made = written(form, data, [len(data)])
+    assert compression.kind(made) == form
+    assert everything(compression.opened(io.BytesIO(made), "layer")) == data
+    assert written(form, data, [1000, 1, 77_777, 300_000]) == made
+    assert len(made) < len(data)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_nothing_written_is_an_empty_stream(form):
+    assert everything(compression.opened(io.BytesIO(written(form, b"", [1])), "layer")) == b""
+
+
+def test_gzip_is_written_without_a_time_or_a_name():
+    assert written("gzip", b"x", [1])[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+
+
+def test_an_xz_stream_that_takes_much_memory_is_refused():
+    made = lzma.LZMACompressor(lzma.FORMAT_XZ, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])
+    data = bytearray(made.compress(b"x") + made.flush())
+    place = data.index(b"\x21\x01", 12) + 2  # the filter's properties: one byte that says the dictionary's size
+    data[place] = 38  # 2 GiB
+    size = (data[12] + 1) * 4
+    data[12 + size - 4 : 12 + size] = zlib.crc32(bytes(data[12 : 12 + size - 4])).to_bytes(4, "little")
+    with pytest.raises(errors.CorruptData, match="layer: damaged xz stream: Memory usage limit"):
+        everything(compression.opened(io.BytesIO(bytes(data)), "layer"))
+
+
+def test_what_comes_at_once_is_bounded():
+    """A piece of a bomb is taken in parts, as it is asked for."""
+    stream = compression.opened(io.BytesIO(gzip.compress(bytes(30 << 20), 1)), "layer")
+    assert len(stream.read(1 << 30)) <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("stored", "size", "ratio", "fits"),
+    [(1, 1 << 30, 1, True), (1, (1 << 30) + 1, 1, False), (10 << 20, 10 << 30, 1024, True), (1, 1 << 50, 0, True)],
+)
+def test_a_stream_may_grow_to_a_gib_and_then_by_a_ratio(stored, size, ratio, fits):
+    if fits:
+        compression.check(stored, size, ratio)
+    else:
+        with pytest.raises(errors.Forbidden, match=r"unpacks to more than 1 times its size: 1073741825 bytes out of 1"):
+            compression.check(stored, size, ratio)
+
+
+def test_the_libraries_are_found_for_a_process_without_a_search_path():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-ISc",
+            f"import sys; sys.path += {compression.directories()!r}; import isal.igzip_lib, zstandard; print('found')",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "found\n"
