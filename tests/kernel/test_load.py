@@ -17,8 +17,8 @@ import pytest
 import zstandard
 from support import images
 
-from pouch.image import images as image_room
 from pouch.image import compression, load, silent, unpack
+from pouch.image import images as image_room
 from pouch.kernel import mount
 from pouch.spec import digest, errors
 from pouch.store import content, db, paths
