@@ -40,7 +40,22 @@ HEAVY = {
 }
 """None of these may be imported by a command that only asks and prints."""
 
-ASKING = ("ps", "version", "inspect", "images", "info", "top")
+ASKING = {
+    "ps": [],
+    "version": [],
+    "inspect": ["x"],
+    "images": [],
+    "info": [],
+    "top": ["x"],
+    "history": ["x"],
+    "tag": ["x", "y"],
+    "pull": ["x"],
+    "push": ["x"],
+    "search": ["x"],
+    "commit": ["x"],
+    "logout": [],
+}
+"""Commands with their arguments."""
 _START = (
     f"import sys; sys.path.insert(0, {str(sources.ROOT / 'src')!r}); from pouch.cli.main import main; sys.exit(main())"
 )
@@ -58,8 +73,7 @@ def modules_of(*argv: str) -> set[str]:
 @pytest.mark.parametrize("command", ASKING)
 def test_a_command_that_asks_imports_nothing_heavy(command):
     """The daemon is not there: all imports up to the connection have happened by then."""
-    arguments = {"inspect": ["x"], "top": ["x"]}.get(command, [])
-    found = modules_of("-H", "unix:///nowhere/at/all.sock", command, *arguments)
+    found = modules_of("-H", "unix:///nowhere/at/all.sock", command, *ASKING[command])
     assert "pouch.cli.client" in found, "the command must have come as far as the connection"
     assert found & HEAVY == set()
 

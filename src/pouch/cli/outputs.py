@@ -41,7 +41,13 @@ def _into(path: str, ask: Callable[[], Response]) -> None:
 
 def _beside(path: str, ask: Callable[[], Response]) -> None:
     """A new file beside, which takes the name at the end: what is there stays until then."""
-    target = os.path.realpath(path)
+    from pouch.cli import session
+
+    with session.ending():
+        _replace(path, os.path.realpath(path), ask)
+
+
+def _replace(path: str, target: str, ask: Callable[[], Response]) -> None:
     fresh = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
     descriptor = _opened(path, fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:

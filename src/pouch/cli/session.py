@@ -161,6 +161,15 @@ class Handlers:
         self._before = []
 
 
+def ending() -> Handlers:
+    """While it is entered, SIGTERM and SIGHUP leave as an exception does: what must be put back or taken away is."""
+
+    def leave(number: int) -> None:
+        raise SystemExit(128 + number)
+
+    return Handlers(((signal.SIGTERM, leave), (signal.SIGHUP, leave)))
+
+
 def _handler(action: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
     return lambda number, frame: action(number)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import threading
 import time
@@ -108,7 +109,8 @@ def test_a_full_disk_is_one_message(daemon, pouch):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-def test_ctrl_c_within_a_save_leaves_no_part_of_it(daemon, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_within_a_save_leaves_no_part_of_it(daemon, tmp_path, number, code):
     leaves = threading.Event()
 
     def pieces():
@@ -116,13 +118,13 @@ def test_ctrl_c_within_a_save_leaves_no_part_of_it(daemon, tmp_path):
         leaves.wait(PATIENCE)
 
     daemon.on("GET", "/images/get", Chunked(pieces(), TAR))
-    with cli.on_terminal(daemon, "save", "-o", f"{tmp_path}/x.tar", "x") as terminal:
+    with cli.started(daemon, "save", "-o", f"{tmp_path}/x.tar", "x") as process:
         daemon.wait_for("GET", "/images/get")
         deadline = time.monotonic() + PATIENCE
         while not any((tmp_path / name).stat().st_size for name in os.listdir(tmp_path)):
             assert time.monotonic() < deadline
-        terminal.type(b"\x03")
-        assert terminal.wait() == 130
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == code
     leaves.set()
     assert os.listdir(tmp_path) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 
 import pytest
 from support import cli
@@ -288,12 +289,13 @@ def test_at_a_terminal_name_and_password_are_asked_for_and_the_password_not_show
     assert "reg:5000" in auths(configuration)
 
 
-def test_ctrl_c_at_the_password_gives_the_echo_back(daemon):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_at_the_password_gives_the_echo_back(daemon, number, code):
     with cli.on_terminal(daemon, "login", "-u", "ann", "reg:5000") as terminal:
         before = terminal.local_flags()
         terminal.until(b"Password: ")
-        terminal.type(b"\x03")
-        assert terminal.wait() == 130
+        terminal.process.send_signal(number)
+        assert terminal.wait() == code
         assert terminal.local_flags() == before
     assert daemon.requests("POST") == []
 

@@ -81,14 +81,20 @@ def _asked(key: str, username: str, password: str) -> credentials.Login:
     if not username:
         username = _line("Username: ").strip()
     if username and not password:
-        with tty.NoEcho(0, wanted=True):
-            try:
-                password = _line("Password: ")
-            finally:
-                print()  # the newline that was not echoed
+        password = _password()
     if not username or not password:
         raise CliError(f"pouch: Error: {'Password' if username else 'Username'} Required")
     return credentials.Login(key, username, password)
+
+
+def _password() -> str:
+    from pouch.cli import session
+
+    with session.ending(), tty.NoEcho(0, wanted=True):
+        try:
+            return _line("Password: ")
+        finally:
+            print()  # the newline that was not echoed
 
 
 def _line(prompt: str) -> str:
