@@ -312,8 +312,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             (fault or _Handler.answer_truly)(self)
         except OSError:
             self.close_connection = True
-        if self.body_read < int(self.headers.get("Content-Length") or 0):
-            self.close_connection = True  # what is left of the body must not be read as the next request
+        self._drain()
+
+    def _drain(self):
+        """What is left of the body must be read: closing on it would reset the connection, and the answer with it."""
+        left = int(self.headers.get("Content-Length") or 0) - self.body_read
+        with contextlib.suppress(OSError):
+            while left > 0 and not self.close_connection and (piece := self.rfile.read(min(left, 65536))):
+                left -= len(piece)
 
     # -- answering ----------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,10 @@ KEPT_CONNECTIONS = 8
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the administrator decided so
 
 _here = threading.local()
-"""`watch` and `stall_seconds` of the request that this thread sends: urllib3 has no place for them."""
+"""Of the request that this thread sends, as urllib3 has no place for it.
+
+`watch`, `stall_seconds`, `inward`: as its sender wants it; `fresh`, `reached`: whether it made a connection, and to which address.
+"""
 
 
 class _Inward(OSError):
@@ -84,6 +87,7 @@ class _Cuttable(urllib3.connection.HTTPConnection):
             made, handle = _connect(
                 self._dns_host, self.port, float(self.timeout or 0) or 10.0, watch, inward=_here.inward
             )
+            _here.fresh = True
             _here.reached = made.getpeername()[0]
         except socket.gaierror as error:
             raise urllib3.exceptions.NameResolutionError(self.host, self, error) from error
@@ -201,6 +205,8 @@ class Pools:
         except wire.Broken as error:
             watch.end()
             _not_cut(watch, error)
+            if not _here.fresh and not isinstance(error, wire.NotTls | wire.Unreachable | wire.Late):
+                raise wire.Stale(str(error)) from error
             raise
         except BaseException:
             watch.end()
@@ -214,7 +220,8 @@ class Pools:
         place = urlsplit(request.url)
         pool = self._pool(hosts.tls(self._settings, place.netloc) if place.scheme == "https" else None, proxy)
         connect = request.patience or self._settings.connect_seconds
-        _here.watch, _here.stall_seconds, _here.reached = watch, self._settings.stall_seconds, ""
+        _here.watch, _here.stall_seconds = watch, self._settings.stall_seconds
+        _here.fresh, _here.reached = False, ""
         _here.inward = bool(proxy) or not request.named_by or request.named_by in self._inward
         headers = {"User-Agent": f"pouch/{__version__}", "Accept-Encoding": "identity", **request.headers}
         silence = self._settings.stall_seconds
@@ -313,7 +320,7 @@ def _not_cut(watch: interrupt.Watch, error: BaseException | None = None) -> None
     if watch.cancelled:
         raise wire.Cancelled from error
     if watch.late:
-        raise wire.Broken("no answer in time") from error
+        raise wire.Late("no answer in time") from error
 
 
 @contextlib.contextmanager
@@ -329,7 +336,7 @@ def _translated(proxy: str) -> Any:
     except urllib3.exceptions.ConnectTimeoutError as error:
         raise wire.Unreachable(f"no connection in time{through}") from error
     except urllib3.exceptions.ReadTimeoutError as error:
-        raise wire.Broken(f"nothing came in time{through}") from error
+        raise wire.Late(f"nothing came in time{through}") from error
     except urllib3.exceptions.ProxyError as error:
         raise wire.Unreachable(f"no connection{through}: {_cause(error)}") from error
     except (urllib3.exceptions.SSLError, ssl.SSLError) as error:

@@ -14,6 +14,7 @@ from pouch.spec import credentials, errors
 
 REDIRECTS = 5
 MOVED = frozenset({301, 302, 303, 307, 308})
+STALE_AT_MOST = 16
 PROBE_SECONDS = 3.0
 """For a TLS handshake with who may speak plain http; not everybody says so at once."""
 
@@ -209,6 +210,7 @@ class Session:
     def _persist(self, request: wire.Request, subject: failures.Subject) -> wire.Answer:
         """Try until there is an answer that does not ask to try again, or patience ends."""
         backoff = self.backoff()
+        stale = 0
         while True:
             asked, reason, answer = "", None, None
             try:
@@ -217,6 +219,9 @@ class Session:
                 raise cancelled(subject) from None
             except wire.Broken as error:
                 reason = error
+                if isinstance(error, wire.Stale) and stale < STALE_AT_MOST:
+                    stale += 1
+                    continue
                 if isinstance(error, wire.Distrusted) or (isinstance(error, wire.Unreachable) and not self._answered):
                     self.forget()
                     raise self.unavailable(subject, error, request.url) from error

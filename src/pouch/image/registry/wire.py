@@ -13,6 +13,14 @@ class Broken(Exception):
     """No answer, or only a part of one: may be tried again. The text says what happened, and is meant for people."""
 
 
+class Stale(Broken):
+    """A connection that was kept from an earlier request is closed by now. The same request on a new one is no second attempt."""
+
+
+class Late(Broken):
+    """Nothing came for too long, or not the whole in time."""
+
+
 class Unreachable(Broken):
     """Nothing listens there, or the name is unknown."""
 

@@ -122,6 +122,15 @@ def test_a_stall_ends_with_the_next_attempt(peer, tools, name):
     assert ranges(peer) == ["", "bytes=5000-", "bytes=5000-"]
 
 
+def test_a_stall_on_a_kept_connection_counts_as_any_other(peer, tools, name):
+    with tools.repository(name, stall_seconds=0.1) as repository:
+        repository.has_blob(of(DATA).digest)
+        peer.misbehave(fake_registry.Stall(), times=None)
+        with pytest.raises(errors.Unavailable, match="nothing came in time"):
+            repository.manifest("1")
+    assert len(peer.seen(path="/manifests/")) == 5
+
+
 def test_a_drip_is_as_good_as_a_stall(peer, tools, name, monkeypatch):
     """Each byte moves the clock: a byte a second is no pace for an image."""
     peer.misbehave(fake_registry.Drip(0.0001), path="/blobs/", times=None)
@@ -383,3 +392,17 @@ def test_a_search_that_answers_something_else(peer, tools):
     peer.misbehave(fake_registry.Status(200, {}, b'{"results": 5}'), path="/v1/")
     with pytest.raises(errors.CorruptData, match="cannot be read"):
         tools.client().search(f"{peer.address}/app")
+
+
+def test_a_connection_that_was_kept_and_is_closed_by_now_costs_no_pause(peer, tools, name):
+    """A server may close what is idle at any moment, also when the next request is on its way."""
+
+    def leave(handler):
+        handler.answer_truly()
+        handler.close_connection = True  # without a word in the head
+
+    peer.misbehave(leave, path="/manifests/", times=20)
+    with tools.repository(name) as repository:
+        for _ in range(20):
+            repository.manifest("1")
+    assert tools.pauses == []
