@@ -32,7 +32,16 @@ def test_the_tour_of_the_readme_is_true(make_daemon, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    for expected in ("hello", "running", "good day", "GREETING=good day", "7", "42 apples", "prepared", "hooked ended with 0"):
+    for expected in (
+        "hello",
+        "running",
+        "good day",
+        "GREETING=good day",
+        "7",
+        "42 apples",
+        "prepared",
+        "hooked ended with 0",
+    ):
         assert expected in lines, f"{expected!r} is missing in:\n{done.stdout}\n{done.stderr}"
     for words in ("systemd/running", "pouch-app.service", "open for business", "/run/pouch/launch supervise"):
         assert words in done.stdout, done.stdout

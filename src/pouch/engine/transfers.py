@@ -118,7 +118,11 @@ class Transfers:
 
         found = await self._asked(ask)
         return views.DistributionView(
-            found.top.media_type, found.top.digest, found.top.size, tuple(_shown(one) for one in found.platforms)
+            found.top.media_type,
+            found.top.digest,
+            found.top.size,
+            tuple(_shown(one) for one in found.platforms),
+            found.raw,
         )
 
     async def authenticate(self, who: credentials.Credentials) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pouch.image import Readable, images, platforms
@@ -76,10 +76,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a name points to: its descriptor, and the platforms it is made for as far as it says so itself."""
+    """What a name points to: its descriptor, the platforms it is made for as far as it says so itself, its bytes."""
 
     top: descriptor.Descriptor
     platforms: tuple[descriptor.Platform, ...]
+    raw: bytes = field(default=b"", repr=False, compare=False)
 
 
 def find(repository: Repository, ref: str, wanted: descriptor.Platform, what: str) -> Found:
@@ -111,10 +112,10 @@ def offer(repository: Repository, ref: str, what: str) -> Offer:
     own = descriptor.Descriptor(kind, top.digest, len(top.raw))
     if kind in descriptor.INDEXES:
         index = manifest.decode(manifest.Index, top.raw, f"{what}: index {top.digest}")
-        return Offer(own, tuple(one.platform for one in index.manifests if one.platform))
+        return Offer(own, tuple(one.platform for one in index.manifests if one.platform), top.raw)
     raw = configuration(repository, _manifest(top.raw, f"{what}: manifest {top.digest}"), what)
     config = images.decode_config(raw, f"{what}: configuration")
-    return Offer(own, (descriptor.Platform(config.architecture, config.os, config.variant),))
+    return Offer(own, (descriptor.Platform(config.architecture, config.os, config.variant),), top.raw)
 
 
 def configuration(repository: Repository, parsed: manifest.Manifest, what: str) -> bytes:
