@@ -41,7 +41,8 @@ class Images:
 
     async def remove(self, ref: str, force: bool = False) -> builtins.list[tuple[str, str]]:
         """See the facade."""
-        removed = await self._equipment.pools.long(
+        # milliseconds: what is removed is moved away and deleted behind the answer; not behind loads and pulls either
+        removed = await self._equipment.pools.fs(
             self._equipment.images.remove, ref, force=force, in_use=users(self._shelf)
         )
         self._publish(removed)
