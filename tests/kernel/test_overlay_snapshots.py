@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import stat
 import tempfile
 
 import pytest
 from suites import snapshot_files
 from suites import snapshotter as suite
+from support import images
 
+from pouch.image import unpack
 from pouch.kernel import mount, namespace
 from pouch.spec import errors
 from pouch.store import paths
@@ -59,18 +63,6 @@ def snapshotter():
 class TestOverlay(suite.Snapshotters):
     """The suite on overlay."""
 
-    def test_devices_of_the_image_are_dead_in_a_user_namespace_only(self, ranged):
-        def fill(directory):
-            os.mknod(f"{directory}/null", 0o20666, os.makedev(1, 3))
-
-        layer = self.subject.layer("devices", fill)
-        top = self.subject.mount([layer], userns_fd=ranged)
-        with pytest.raises(PermissionError):
-            os.open(f"{top}/null", os.O_RDONLY)
-        self.it.unmount(suite.ID)
-        with open(f"{self.subject.mount([layer])}/null", "rb") as null:
-            assert null.read() == b""
-
     def test_what_a_killed_daemon_left_half_mounted_is_taken_off(self, ranged):
         self.subject.layer("base", suite.base)
         lower = self.subject.places.lower(suite.ID)
@@ -101,9 +93,19 @@ class TestOverlay(suite.Snapshotters):
         self.it.view(suite.ID, layers[1:])
         assert len(self.subject.names(self.subject.places.view(suite.ID))) == overlay.MOST_LAYERS
         self.it.unview(suite.ID)
+        self.unpack_over(layers[1:])
         for attempt in (lambda: self.subject.mount(layers), lambda: self.it.view(suite.ID, layers)):
             with pytest.raises(errors.Unsupported, match="499 layers, expected at most 498"):
                 attempt()
+
+    def unpack_over(self, chain):
+        """A layer is unpacked on as many, too, and deletes a file of the lowest."""
+        home, below = f"{self.subject.places.tmp}/home", [self.subject.places.layer(each) for each in reversed(chain)]
+        os.makedirs(f"{home}/fs")
+        tar = images.layer(images.whiteout("f1"), images.file("f2", "changed"))
+        assert unpack.unpack(io.BytesIO(tar), home, below, "layer").warnings == ()
+        assert sorted(os.listdir(f"{home}/fs")) == ["f1", "f2"]
+        assert stat.S_ISCHR(os.lstat(f"{home}/fs/f1").st_mode)
 
 
 class TestFiles(snapshot_files.Files):

@@ -7,6 +7,7 @@ A test module subclasses Files and gives the fixture `snapshotter`, as for suite
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ import pytest
 from suites import snapshotter as suite
 from support import file_trees, images
 
+from pouch.image import diff
 from pouch.kernel import mount
 from pouch.store import snapshot
 
@@ -213,13 +215,22 @@ class Files:
         found = self.it.changes(ID, chain)
         left_out = self.sockets(top)
         expected = self.comparable(top, left_out, shift=suite.BASE if userns_fd is not None else 0)
-        made = self.image(base, file_trees.layer(self.it.tree(ID), found))
-        self.it.prepare("back")
-        try:
-            assert self.comparable(self.subject.mount(made, id="back"), ()) == expected
-        finally:
-            self.it.remove("back")
+        for layer in (file_trees.layer(self.it.tree(ID), found), self.committed(chain, found)):
+            made = self.image(base, layer)
+            self.it.prepare("back")
+            try:
+                assert self.comparable(self.subject.mount(made, id="back"), ()) == expected
+            finally:
+                self.it.remove("back")
         return found
+
+    def committed(self, chain, changes):
+        """The layer that `commit` makes."""
+        out, said = io.BytesIO(), []
+        layers = [self.subject.places.layer(each) for each in reversed(chain)]
+        diff.Files(layers, changes, self.it.tree(ID)).write_layer(out, said.append)
+        assert said == []
+        return out.getvalue()
 
     def comparable(self, top, without, shift=0):
         """A listing without the skeleton's places, whose times and ids are the host's own."""

@@ -214,6 +214,18 @@ class Snapshotters:
             os.close(other)
             self.it.remove("other")
 
+    def test_devices_of_the_image_are_dead_in_a_user_namespace_only(self, ranged):
+        def fill(directory):
+            os.mknod(f"{directory}/null", 0o20666, os.makedev(1, 3))
+
+        layer = self.subject.layer("devices", fill)
+        top = self.subject.mount([layer], userns_fd=ranged)
+        with pytest.raises(PermissionError):
+            os.open(f"{top}/null", os.O_RDONLY)
+        self.it.unmount(ID)
+        with open(f"{self.subject.mount([layer])}/null", "rb") as null:
+            assert null.read() == b""
+
     def test_one_mount_is_all_that_stays(self, ranged):
         layers = [self.subject.layer("base", base), self.subject.layer("upper", upper_layer)]
         top = self.subject.mount(layers, userns_fd=ranged)
