@@ -216,6 +216,12 @@ def test_a_copy_that_does_not_fit_is_told_and_leaves_nothing(snapshotter):
     assert sorted(os.listdir(snapshotter.places.rw(suite.ID))) == []
 
 
+def test_what_a_daemon_killed_while_it_copied_has_left_is_no_part_of_the_copy(snapshotter, base):
+    suite.put(f"{snapshotter.places.rw(suite.ID)}/fresh/half", "x")
+    assert snapshotter.names(snapshotter.mount([base])) == ["link", "srv"]
+    assert sorted(os.listdir(snapshotter.places.rw(suite.ID))) == ["origins", "tree"]
+
+
 def test_more_layers_than_an_overlay_takes_are_copied(snapshotter):
     layers = [snapshotter.layer(f"l{each}", lambda d, each=each: suite.put(f"{d}/f{each}")) for each in range(600)]
     snapshotter.snapshotter.prepare(suite.ID)

@@ -29,6 +29,7 @@ def test_the_file_is_read_and_flags_win():
     ("document", "words"),
     [
         ({"rot": "/a"}, ["f.toml", "'rot'", "did you mean 'root'"]),
+        ({"snapshotter": "zfs"}, ["snapshotter", "'zfs'", "auto, overlay, native"]),
         ({"root": "relative"}, ["root", "'relative'", "absolute path"]),
         ({"stop-timeout": "soon"}, ["stop-timeout", "whole number"]),
         ({"stop-timeout": True}, ["stop-timeout", "whole number"]),
