@@ -43,6 +43,11 @@ def use(defaults: Defaults) -> None:
     _defaults = defaults
 
 
+def defaults() -> Defaults:
+    """What names mean now."""
+    return _defaults
+
+
 def is_domain(text: str) -> bool:
     """Whether this can be HOST[:PORT] in a reference."""
     return _DOMAIN.fullmatch(text) is not None

@@ -101,14 +101,12 @@ class Client:
         limit: int = 25,
         who: credentials.Credentials = credentials.ANONYMOUS,
         cancel: threading.Event | None = None,
-        *,
-        default_domain: str = hosts.HUB,
     ) -> list[dict[str, object]]:
         """What a registry's search (Docker's API of version 1) finds: `name`, `description`, `star_count`, `is_official`.
 
-        term: words, or HOST/words. Raises Unsupported where the registry has none.
+        term: words, or HOST/words; without HOST the default registry is meant. Raises Unsupported where the registry has none.
         """
-        domain, words = _split_term(term, default_domain)
+        domain, words = _split_term(term)
         place = hosts.endpoint(self._settings, domain)
         if domain == hosts.HUB:
             place = hosts.Endpoint((f"https://{INDEX}",), INDEX)
@@ -129,12 +127,12 @@ class Client:
         return found[:limit]
 
 
-def _split_term(term: str, default_domain: str) -> tuple[str, str]:
+def _split_term(term: str) -> tuple[str, str]:
     """Registry and words, as Docker parts them."""
     first, slash, rest = term.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return (hosts.HUB if first in (INDEX, hosts.HUB) else first), rest
-    return default_domain, term
+    return reference.defaults().domain, term
 
 
 def _door(settings: hosts.Settings) -> Callable[[threading.Event | None], pools.Pools]:

@@ -10,7 +10,7 @@ from support import fake_registry
 from support.registry_client import of, read
 
 from pouch.image.registry import blob
-from pouch.spec import descriptor, errors
+from pouch.spec import descriptor, errors, reference
 
 DATA = bytes(range(256)) * 400
 
@@ -385,7 +385,17 @@ def test_search_asks_the_registry_that_the_term_names(peer, tools):
 
 def test_a_registry_without_search_says_so(peer, tools):
     with pytest.raises(errors.Unsupported, match=f"registry {peer.address} has no search"):
-        tools.client().search("app", default_domain=peer.address)
+        tools.client().search(f"{peer.address}/app")
+
+
+def test_a_search_without_a_registry_asks_the_default_one(peer, tools):
+    peer.search_results = []
+    reference.use(reference.Defaults(peer.address))
+    try:
+        assert tools.client().search("team/app") == []
+    finally:
+        reference.use(reference.Defaults())
+    assert peer.seen(path="/v1/search")[0].path == "/v1/search?q=team%2Fapp&n=25"
 
 
 def test_a_search_that_answers_something_else(peer, tools):
