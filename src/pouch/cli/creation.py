@@ -246,9 +246,11 @@ def _created(client: Client, config: dict[str, Any], parsed: Parsed) -> Any:
     try:
         return client.post("/containers/create", query, config)
     except ApiError as error:
-        if when != "missing" or error.status != 404 or not error.message.partition(": ")[2].startswith(_MISSING):
+        missing = error.status == 404 and error.message.partition(": ")[2].startswith(_MISSING)
+        if when != "missing" or not missing or names.is_id(image):
             raise
-    command.warn(f"Unable to find image '{names.tagged(image)}' locally")
+    if not parsed.on("quiet"):
+        command.warn(f"Unable to find image '{names.tagged(image)}' locally")
     _pull(client, image, parsed)
     return client.post("/containers/create", query, config)
 

@@ -20,7 +20,7 @@ REDRAW_SECONDS = 0.05
 SAMPLE_SECONDS = 0.25
 SAMPLES = 20
 _FALLBACK = (24, 80)
-_ENDS = ("Pull complete", "Already exists", "Layer already exists", "Pushed", "Mounted from", "Loaded")
+_ENDS = ("Pulling from", "Pull complete", "Already exists", "Layer already exists", "Pushed", "Mounted from", "Loaded")
 
 
 class Item:

@@ -59,11 +59,21 @@ def show(names: Sequence[str], find: Callable[[str], Any], template: str) -> int
     return 1 if failures else 0
 
 
+def as_json(document: Any, *, compact: bool = False) -> str:
+    """JSON for a terminal: letters as they are, and what could steer it (also beyond ASCII) as the escape that JSON has for it."""
+    style: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 4}
+    text = json.dumps(document, ensure_ascii=False, **style)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else json.dumps(letter, ensure_ascii=True)[1:-1]
+        for letter in text
+    )
+
+
 def _print(found: list[Any], text: str) -> None:
     if text in {"", "json"}:
-        print(
-            json.dumps(found, ensure_ascii=False, indent=None if text else 4, separators=(",", ":") if text else None)
-        )
+        print(as_json(found, compact=bool(text)))
         return
     from pouch.cli import template
 

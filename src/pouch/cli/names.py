@@ -17,6 +17,12 @@ def is_tagged(name: str) -> bool:
     return "@" in name or ":" in name.rpartition("/")[2]
 
 
+def is_id(name: str) -> bool:
+    """Whether this is an image's id in full, which no registry knows."""
+    digits = name.removeprefix("sha256:")
+    return len(digits) == 64 and not digits.strip("0123456789abcdef")
+
+
 def split(name: str) -> tuple[str, str]:
     """Repository and tag; the tag is empty where there is none, and the digest where there is one."""
     repository, at, digest = name.partition("@")

@@ -178,13 +178,21 @@ def test_an_image_of_another_platform_is_pulled_too(daemon, pouch):
     other = "image with reference x was found but does not match the specified platform"
     daemon.on("POST", "/containers/create", refuse(404, other), Reply(201, {"Id": "c" * 64}))
     daemon.on("POST", "/images/create", PULLED)
-    assert pouch("create", "-q", "--platform", "linux/arm64", "x").err == "Unable to find image 'x:latest' locally\n"
+    assert pouch("create", "-q", "--platform", "linux/arm64", "x").err == ""
     assert len(daemon.requests("POST", "/images/create")) == 1
 
 
 def test_other_things_that_are_missing_are_not_pulled(daemon, pouch):
     daemon.on("POST", "/containers/create", refuse(404, "network x not found"))
     assert pouch("create", "x").code == 1
+    assert daemon.requests("POST", "/images/create") == []
+
+
+@pytest.mark.parametrize("name", ["sha256:" + "a" * 64, "a" * 64])
+def test_an_id_is_not_looked_for_in_registries(daemon, pouch, name):
+    daemon.on("POST", "/containers/create", refuse(404, f"No such image: {name}"))
+    result = pouch("create", name)
+    assert (result.code, result.err) == (1, f"Error response from daemon: No such image: {name}\n")
     assert daemon.requests("POST", "/images/create") == []
 
 
@@ -353,6 +361,11 @@ def test_manifest_inspect_shows_what_the_registry_has(daemon, pouch, known):
     assert verbose == {"Ref": "reg:5000/x:latest", **found, "Manifest": manifest}
     assert pouch("manifest", "inspect", "-f", "{{.config.digest}}", "reg:5000/x").out == f"{DIGEST}\n"
     assert pouch("manifest", "inspect", "reg:5000/none").code == 1
+    hostile = base64.b64encode('{"a": "\\u009b2J\u202e\U000e0001\x7f é"}'.encode()).decode()
+    daemon.on("GET", "/distribution/reg:5000/x:latest/json", Reply(document={"Raw": hostile}))
+    shown = pouch("manifest", "inspect", "reg:5000/x").out
+    assert shown == '{\n    "a": "\\u009b2J\\u202e\\udb40\\udc01\\u007f é"\n}\n'
+    assert json.loads(shown) == {"a": "\x9b2J\u202e\U000e0001\x7f é"}
     daemon.on("GET", "/distribution/reg:5000/x:latest/json", Reply(document=found))
     assert "does not tell the manifest" in pouch("manifest", "inspect", "reg:5000/x").err
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from pouch.cli import command, credentials, flags, names
+from pouch.cli import command, credentials, flags, inspection, names
 from pouch.cli.client import segment
 from pouch.cli.errors import CliError
 
@@ -25,7 +25,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
         print(templates.parse("{{json .}}" if template == "json" else template).render(shown))
     else:
-        print(json.dumps(shown, ensure_ascii=False, indent=4))
+        print(inspection.as_json(shown))
     return 0
 
 
