@@ -116,7 +116,7 @@ def test_a_truncated_blob_takes_its_image_along_and_a_load_brings_it_back(store,
     os.truncate(store.places.blob(blob), 10)
     store.open("two")
     assert f"web:1: blob {blob} is damaged; its names are removed: pull or load it again" in caplog.text
-    assert store.images.summaries() == []
+    assert store.images.list() == []
     assert os.listdir(store.places.layers) == store.images.content.all() == []
     load.load(store.images, io.BytesIO(ARCHIVES["oci gzip"]()), silent)
     assert store.trees(store.images.get("web:1")) == before
@@ -133,4 +133,4 @@ def test_a_blob_that_does_not_unpack_to_its_diff_id_takes_its_image_along(store)
             run.execute("UPDATE image_blobs SET digest = ? WHERE position = 1", (digest.of_bytes(b"other"),))
         shutil.rmtree(store.places.layer_home(image.layers[1]))
     store.open("two")
-    assert store.images.summaries() == []
+    assert store.images.list() == []

@@ -27,7 +27,7 @@ class Images:
 
     async def list(self) -> builtins.list[views.ImageView]:
         """See the facade."""
-        return [_listed(image) for image in await self._equipment.pools.db(self._equipment.images.summaries)]
+        return [_listed(image) for image in await self._equipment.pools.db(self._equipment.images.list)]
 
     async def get(self, ref: str) -> views.ImageView:
         """See the facade."""

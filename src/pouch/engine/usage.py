@@ -22,7 +22,7 @@ async def usage(equipment: tools.Equipment, containers: shelf.Shelf) -> Document
     """
     pools, images = equipment.pools, equipment.images
     used = await pools.db(images.usage)
-    listed = await pools.db(images.summaries)
+    listed = await pools.db(images.list)
     users = Counter(one.record.image_id for one in containers)
     found = [(one.id, one.record.image_id) for one in containers]
     sizes = await asyncio.gather(*(pools.long(_size, equipment, id) for id, _ in found))

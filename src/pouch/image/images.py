@@ -137,15 +137,7 @@ class Images:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def list(self) -> builtins.list[Image]:
-        """All, newest first, each with its configuration; those whose configuration is damaged are left out."""
-        found = []
-        for row in self._database.images():
-            with contextlib.suppress(errors.CorruptData, errors.NotFound):
-                found.append(self._image(row))
-        return sorted(found, key=lambda image: seconds(image.created), reverse=True)
-
-    def summaries(self) -> builtins.list[Summary]:
+    def list(self) -> builtins.list[Summary]:
         """All, newest first, without a look at any configuration: a thousand in some milliseconds."""
         found = [
             Summary(

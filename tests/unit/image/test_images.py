@@ -112,7 +112,7 @@ def test_the_list_is_newest_first_by_time_and_not_by_spelling(store):
     store.image("new", created="2024-01-01T10:30:00+00:00", layers=("2",))
     store.image("middle", created="2024-01-01T12:10:00+02:00", layers=("3",))
     store.image("never", created=None, layers=("4",))
-    assert [image.tags[0] for image in store.images.summaries()] == [
+    assert [image.tags[0] for image in store.images.list()] == [
         "new:latest",
         "middle:latest",
         "old:latest",
@@ -139,12 +139,12 @@ def test_a_damaged_image_is_listed_named_in_the_error_and_can_be_removed(store):
     store.images._decoded.clear()
     with open(store.paths.blob(made.id), "wb") as file:
         file.write(b"damaged")
-    [listed] = store.images.summaries()
+    [listed] = store.images.list()
     assert (listed.id, listed.tags) == (made.id, ("web:latest",))
     with pytest.raises(errors.CorruptData, match="image web: its configuration is damaged"):
         store.images.get("web")
     assert ("Deleted", made.id) in removed(store, "web")
-    assert store.images.summaries() == []
+    assert store.images.list() == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_damaged_image_is_listed_named_in_the_error_and_can_be_removed(store):
 def test_a_configuration_of_wrong_types_is_refused(store, config, message):
     with pytest.raises(errors.CorruptData, match=message):
         store.image("web", config=config)
-    assert store.images.summaries() == []
+    assert store.images.list() == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ STOPPED = images.User("d" * 64)
 
 
 def names(store):
-    return sorted(image.tags[0] if image.tags else "-" for image in store.images.summaries())
+    return sorted(image.tags[0] if image.tags else "-" for image in store.images.list())
 
 
 def test_those_without_a_tag_go_and_those_with_a_container_stay(store):

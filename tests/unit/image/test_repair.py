@@ -25,7 +25,7 @@ def garble(path):
 def restarted(store, boot):
     store.open(boot)
     store.images.tidy()
-    return sorted(image.tags[0] if image.tags else "-" for image in store.images.summaries())
+    return sorted(image.tags[0] if image.tags else "-" for image in store.images.list())
 
 
 @pytest.fixture
