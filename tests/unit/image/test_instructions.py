@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pouch.image import instructions, words
 from pouch.spec import errors
 
-BASE = {"Env": ["PATH=/bin", "DIR=/srv", "EMPTY="], "Cmd": ["old"], "WorkingDir": "/work"}
+BASE = {"Env": ["PATH=/bin", "DIR=/srv", "EMPTY="], "Cmd": ["old"], "WorkingDir": "/opt"}
 
 
 def changed(*lines, base=BASE):
@@ -44,7 +44,7 @@ def changed(*lines, base=BASE):
         ("VOLUME /a $DIR/b", "Volumes", {"/a": {}, "/srv/b": {}}),
         ('VOLUME ["/with space"]', "Volumes", {"/with space": {}}),
         ("USER app:adm", "User", "app:adm"),
-        ("WORKDIR sub/../x", "WorkingDir", "/work/x"),
+        ("WORKDIR sub/../x", "WorkingDir", "/opt/x"),
         ("WORKDIR //srv/", "WorkingDir", "/srv"),
         ("STOPSIGNAL SIGRTMIN+3", "StopSignal", "SIGRTMIN+3"),
         ("STOPSIGNAL 9", "StopSignal", "9"),
