@@ -62,11 +62,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One place to ask. bases: URLs to try in order until one speaks HTTP, without a slash at the end; no credentials go to a mirror."""
+    """One place to ask. bases: URLs to try in order until one speaks HTTP, without a slash at the end; no credentials go to a mirror.
+
+    mirrored: the registry that a mirror stands for, which it is told (as containerd tells it), since one mirror may stand for many.
+    """
 
     bases: tuple[str, ...]
     host: str
     mirror: bool = False
+    mirrored: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def endpoints(settings: Settings, domain: str) -> tuple[Endpoint, ...]:
     """Where to pull from, in order: the mirrors, then the registry itself."""
     own = settings.registries.get(domain, Registry())
     mirrors = own.mirrors or (settings.mirrors if domain == HUB else ())
-    return (*(_mirror(url) for url in mirrors), endpoint(settings, domain))
+    return (*(_mirror(url, domain) for url in mirrors), endpoint(settings, domain))
 
 
 def endpoint(settings: Settings, domain: str) -> Endpoint:
@@ -98,9 +102,9 @@ def endpoint(settings: Settings, domain: str) -> Endpoint:
     return Endpoint((f"https://{host}", f"http://{host}"), host)
 
 
-def _mirror(url: str) -> Endpoint:
+def _mirror(url: str, domain: str) -> Endpoint:
     url = url.rstrip("/")
-    return Endpoint((url,), urlsplit(url).netloc, mirror=True)
+    return Endpoint((url,), urlsplit(url).netloc, mirror=True, mirrored=domain)
 
 
 def tls(settings: Settings, host: str) -> Tls:
@@ -134,6 +138,15 @@ def _matches(rule: str, domain: str, name: str) -> bool:
         return ipaddress.ip_address(name) in ipaddress.ip_network(rule, strict=False)
     except ValueError:
         return False
+
+
+def is_address(name: str) -> bool:
+    """Whether this is an IP address, and no name to be looked up."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(name: str) -> bool:

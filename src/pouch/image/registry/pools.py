@@ -52,7 +52,7 @@ def _connect(
     """
     failure: OSError = OSError(f"no address for {host}")
     host = host.strip("[]")  # of an IPv6 address
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in _addresses(host, port, watch):
         if not inward and hosts.is_inward(str(address[0]).partition("%")[0]):
             failure = _Inward(
                 f"a registry elsewhere names {host}, which is {address[0]}, an address that only this host reaches"
@@ -74,6 +74,33 @@ def _connect(
         else:
             return made, handle
     raise failure
+
+
+def _addresses(host: str, port: int, watch: interrupt.Watch) -> list[Any]:
+    """What getaddrinfo(3) finds. It may wait long for a name server, deaf to everything: names are looked up in a thread that can be left."""
+    if hosts.is_address(host):
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    found: list[Any] = []
+    failures: list[OSError] = []
+    done = threading.Event()
+
+    def look_up() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+        except OSError as error:
+            failures.append(error)
+        except UnicodeError:  # of a name that IDNA cannot encode
+            failures.append(socket.gaierror(socket.EAI_NONAME, "no such name"))
+        finally:
+            done.set()
+
+    threading.Thread(target=look_up, name="registry-name", daemon=True).start()
+    while not done.wait(interrupt.PERIOD_SECONDS):
+        if watch.cancelled or watch.late:
+            raise TimeoutError
+    if failures:
+        raise failures[0]
+    return found
 
 
 class _Cuttable(urllib3.connection.HTTPConnection):
@@ -330,7 +357,7 @@ def _translated(proxy: str) -> Any:
     try:
         yield
     except urllib3.exceptions.NameResolutionError as error:
-        raise wire.Unreachable(f"no such host{through}") from error
+        raise wire.Unreachable(f"no such host{through}: {_cause(error)}") from error
     except urllib3.exceptions.NewConnectionError as error:
         raise wire.Unreachable(f"no connection{through}: {_cause(error)}") from error
     except urllib3.exceptions.ConnectTimeoutError as error:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Container, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pouch import image
 from pouch.image.registry import auth, failures, hosts, places, retry, wire
@@ -114,7 +114,7 @@ class Session:
         Raises what `failures.refusal` makes of a status that is neither 2xx nor expected. once: a failure is not tried again here (raises
         Broken, or answers the status).
         """
-        url = path if "://" in path else self.base(subject) + path
+        url = path if "://" in path else self._below(path, subject)
         request = wire.Request(method, url, headers or {}, body, length, blob=blob)
         for attempt in (1, 2):
             used = self._proof_for(url, subject)
@@ -133,6 +133,13 @@ class Session:
         if answer.status == 400 and len(self.endpoint.bases) > 1:
             self.forget()  # it may speak TLS by now
         raise failures.refusal(answer, self._named(answer), subject)
+
+    def _below(self, path: str, subject: failures.Subject) -> str:
+        """The URL of a path here."""
+        url = self.base(subject) + path
+        if not self.endpoint.mirrored:
+            return url
+        return f"{url}{'&' if '?' in path else '?'}{urlencode({'ns': self.endpoint.mirrored})}"
 
     def _origin(self, subject: failures.Subject) -> tuple[str, str, int]:
         return places.origin(self.base(subject))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import socket
 import threading
+import time
 
 import pytest
 from support import cutting, fake_registry
 from support.registry_client import ADA, of, read
 
-from pouch.image.registry import hosts
+from pouch.image.registry import hosts, pools
 from pouch.spec import errors
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")  # pytest undoes ours
@@ -93,6 +96,16 @@ def test_a_blob_goes_on_at_the_registry_where_a_mirror_stops(peer, mirror, tools
     with tools.repository(name, **through(peer, mirror.url)) as repository:
         assert read(repository, DATA) == DATA
     assert peer.seen(path="/blobs/")[0].headers["range"] == "bytes=2000-"
+
+
+def test_a_mirror_is_told_for_whom_it_stands(peer, mirror, tools, name):
+    mirror.put_image("team/app", "1", [DATA])
+    with tools.repository(name, **through(peer, mirror.url)) as repository:
+        repository.manifest("1")
+    assert mirror.requests[0].path == f"/v2/team/app/manifests/1?ns=127.0.0.1%3A{peer.port}"
+    with tools.repository(name) as repository:
+        repository.manifest("1")
+    assert "ns=" not in peer.requests[-1].path
 
 
 def test_mirrors_are_asked_in_order(peer, mirror, tools, name):
@@ -284,3 +297,71 @@ def test_loopback_is_not_asked_of_a_proxy(peer, tools, name):
         with tools.repository(name, http_proxy=proxy.url, https_proxy=proxy.url) as repository:
             assert read(repository, DATA) == DATA
         assert proxy.asked == []
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["cancel", "deadline"])
+def test_a_name_server_that_is_silent_does_not_hold_us(tools, monkeypatch, end):
+    asked, answer, cancel = threading.Event(), threading.Event(), threading.Event()
+
+    def silent(*_):
+        asked.set()
+        answer.wait(60)
+        return []
+
+    monkeypatch.setattr(pools.socket, "getaddrinfo", silent)
+    settings = {"answer_seconds": 0.1} if end == "deadline" else {}
+    failures = []
+
+    def ask(repository):
+        with pytest.raises(errors.Unavailable) as caught:
+            repository.manifest("1")
+        failures.append(str(caught.value))
+
+    try:
+        with tools.repository("registry.corp/team/app", cancel=cancel, **settings) as repository:
+            thread = threading.Thread(target=ask, args=(repository,))
+            thread.start()
+            assert asked.wait(30)
+            if end == "cancel":
+                cancel.set()
+            thread.join(30)
+            assert not thread.is_alive()
+    finally:
+        answer.set()
+    assert failures
+    assert failures[0].endswith("cancelled" if end == "cancel" else "no answer in time")
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".corp"])
+def test_a_name_that_nobody_has_is_said_at_once(tools, host):
+    with (
+        tools.repository(f"{host}/team/app") as repository,
+        pytest.raises(errors.Unavailable, match=f"registry {host}: no such host"),
+    ):
+        repository.manifest("1")
+    assert tools.pauses == []
+
+
+# -- leaks ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_stays_open(peer, tools, name):
+    """Descriptors of this process; the registry in it closes its ends a moment after ours."""
+    faults = [None, fake_registry.Cut(1000), fake_registry.Status(503), fake_registry.Redirect("file:///x")]
+    before = len(os.listdir("/proc/self/fd"))
+    for fault in faults:
+        peer.behave()
+        if fault is not None:
+            peer.misbehave(fault, path="/blobs/", times=None)
+        with tools.repository(name) as repository, contextlib.suppress(errors.PouchError):
+            repository.manifest("1")
+            with repository.blob(of(DATA)) as stream:
+                stream.read(10)  # and no more
+            read(repository, DATA)
+    deadline = time.monotonic() + 30
+    while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(os.listdir("/proc/self/fd")) <= before
