@@ -222,6 +222,33 @@ class TestIdmap:
 
 
 class TestBind:
+    @pytest.fixture
+    def old_kernel(self, monkeypatch):
+        def missing(*_arguments, **_more):
+            raise errors.KernelError("mount_setattr", "here", errno.ENOSYS)
+
+        monkeypatch.setattr(libc, "mount_setattr", missing)
+
+    @pytest.mark.parametrize("read_only", [False, True])
+    def test_a_kernel_without_mount_setattr_gets_the_same(self, place, old_kernel, read_only):
+        for name in ("a", "b"):
+            (place / name).mkdir()
+        mount.tmpfs(f"{place}/a", size="1m")
+        (place / "a/file").write_text("x")
+        mount.bind(f"{place}/a", f"{place}/b", read_only=read_only)
+        assert (place / "b/file").read_text() == "x"
+        flags = os.statvfs(f"{place}/b").f_flag
+        assert bool(flags & os.ST_RDONLY) is read_only
+        assert flags & os.ST_NOSUID
+        assert not os.statvfs(f"{place}/a").f_flag & os.ST_RDONLY
+
+    def test_a_kernel_without_mount_setattr_makes_no_tree_read_only(self, place, old_kernel):
+        for name in ("a", "b"):
+            (place / name).mkdir()
+        with pytest.raises(errors.KernelError, match="mount_setattr"):
+            mount.bind(f"{place}/a", f"{place}/b", recursive=True, read_only=True)
+        assert not mount.is_mount_point(f"{place}/b")
+
     def test_it_shows_the_same_files(self, place):
         (place / "a").mkdir()
         (place / "b").mkdir()

@@ -32,6 +32,8 @@ _ATTRIBUTES = {
     "noexec": (libc.MOUNT_ATTR_NOEXEC, libc.MS_NOEXEC),
     "noatime": (libc.MOUNT_ATTR_NOATIME, libc.MS_NOATIME),
 }
+_KEPT = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC | libc.MS_NOATIME
+"""Flags of a mount that statvfs(3) answers by the same bits."""
 _OLD_KERNEL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
 """What a kernel without a call, or a filter before it, answers."""
 
@@ -166,9 +168,31 @@ def _messages(context: int) -> str:
 
 
 def bind(source: str, target: str, *, recursive: bool = False, read_only: bool = False) -> None:
-    """Show `source` at `target` too. read_only holds, with recursive, for all mounts below; it is never writable in between."""
+    """Show `source` at `target` too. read_only holds, with recursive, for all mounts below; it is never writable in between.
+
+    Before Linux 5.12 it is writable for a moment, and read_only with recursive is KernelError (ENOSYS).
+    """
     attributes = libc.MountAttr(libc.MOUNT_ATTR_RDONLY if read_only else 0, 0, libc.MS_PRIVATE, 0)
-    _clone(source, target, attributes, recursive=recursive)
+    try:
+        _clone(source, target, attributes, recursive=recursive)
+    except errors.KernelError as error:
+        if error.errno != errno.ENOSYS or (read_only and recursive):
+            raise
+        _bind_by_flags(source, target, recursive=recursive, read_only=read_only)
+
+
+def _bind_by_flags(source: str, target: str, *, recursive: bool, read_only: bool) -> None:
+    """mount(2), which takes a bind's own flags in a second call only: those it has must be said again, or they go."""
+    also = libc.MS_REC if recursive else 0
+    libc.mount(source, target, "", libc.MS_BIND | also, "")
+    try:
+        libc.mount("none", target, "", libc.MS_PRIVATE | also, "")
+        if read_only:
+            kept = os.statvfs(target).f_flag & _KEPT
+            libc.mount("none", target, "", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | kept, "")
+    except BaseException:
+        unmount(target)
+        raise
 
 
 def idmapped_clone(source: str, target: str, userns_fd: int, *, recursive: bool = False, nodev: bool = False) -> None:
