@@ -7,6 +7,7 @@ Redirects, retries and status codes are not its business. Its exceptions become 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import ssl
@@ -31,6 +32,7 @@ KEPT_CONNECTIONS = 8
 """Of one host: as many as requests run side by side."""
 
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the administrator decided so
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would tell whole URLs, which may carry signatures
 
 _here = threading.local()
 """Of the request that this thread sends, as urllib3 has no place for it.

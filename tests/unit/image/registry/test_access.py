@@ -262,6 +262,15 @@ def test_a_token_server_does_not_send_us_on(peer, tools, name):
         assert elsewhere.requests == []
 
 
+def test_no_url_of_a_registry_is_logged(peer, tools, name, caplog):
+    """Redirects go to URLs with signatures; a log is read by more people than may pull."""
+    caplog.set_level("DEBUG")
+    peer.misbehave(fake_registry.Redirect("{path}?signature=hidden"), path="/blobs/")
+    with tools.repository(name) as repository:
+        assert read(repository, DATA) == DATA
+    assert "hidden" not in caplog.text
+
+
 # -- redirects --------------------------------------------------------------------------------------------------------
 
 
