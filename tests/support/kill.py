@@ -32,6 +32,8 @@ from pouch.store import content, db, paths
 
 LONGEST = 2.0
 """Seconds that the workers have at most before the kill."""
+PAUSE = 0.02
+"""Seconds between a worker's changes: what takes a millisecond must not take the processors from what takes long."""
 SETTLED = 20.0
 """Seconds until a started daemon has deleted what it found; only a failing test waits so long."""
 
@@ -103,6 +105,7 @@ class Worker(threading.Thread):
                 self._change(name, request, there=True)
                 if name and self._dice.random() < 0.8:
                     self._change(name, take(name), there=False)
+                self.ending.wait(PAUSE)
 
     def _change(self, name, request, *, there):
         before = self.there.get(name)

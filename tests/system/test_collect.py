@@ -115,3 +115,43 @@ def test_what_a_dead_daemon_left_is_deleted_behind_the_ready_one(make_daemon, bu
     daemon.start()
     with contextlib.closing(kill.Store(daemon.root)) as store:
         assert len(store.check(daemon)) == 1
+
+
+def cut_power(daemon):
+    """Kill it, and let its records say that another boot of the host wrote what is not flushed."""
+    daemon.kill()
+    with contextlib.closing(sqlite3.connect(f"{daemon.root}/pouch.db")) as records:
+        for table in ("layers", "blobs"):
+            records.execute(f"UPDATE {table} SET boot = 'another'")  # noqa: S608
+        records.commit()
+
+
+def test_after_a_power_cut_a_container_finds_its_files_again(make_daemon, busybox_tar):
+    daemon = make_daemon()
+    daemon.pouch("load", "-i", busybox_tar)
+    daemon.out("create", "--name", "box", "--network", "none", "busybox", "echo", "alive")
+    cut_power(daemon)
+    [layer] = set(os.listdir(f"{daemon.root}/layers")) - {"skeleton"}
+    os.truncate(f"{daemon.root}/layers/{layer}/fs/bin/busybox", 0)
+    daemon.start()
+    assert "1 layers are made anew" in daemon.log()
+    assert daemon.out("start", "-a", "box") == "alive"
+
+
+def test_after_a_power_cut_a_damaged_image_says_what_to_do_and_a_load_heals_its_containers(make_daemon, busybox_tar):
+    daemon = make_daemon()
+    daemon.pouch("load", "-i", busybox_tar)
+    daemon.out("create", "--name", "box", "--network", "none", "busybox", "echo", "alive")
+    cut_power(daemon)
+    for blob in os.listdir(f"{daemon.root}/blobs/sha256"):
+        os.truncate(f"{daemon.root}/blobs/sha256/{blob}", 10)
+    daemon.start()
+    assert "docker.io/library/busybox:latest: blob sha256:" in daemon.log()
+    assert "its names are removed: pull or load it again" in daemon.log()
+    assert "No such image: busybox:latest" in daemon.pouch("history", "busybox", check=False).stderr
+    failed = daemon.pouch("start", "box", check=False)
+    assert failed.returncode == 1
+    assert "No such layer: sha256:" in failed.stderr
+    assert "hint: the image is damaged" in failed.stderr
+    daemon.pouch("load", "-i", busybox_tar)
+    assert daemon.out("start", "-a", "box") == "alive"

@@ -36,7 +36,7 @@ def repair(store: images.Images, database: db.Database) -> None:
     if not blobs and not layers:
         return
     log.warning(
-        "after a power cut or a damage of the disk: %d blobs are lost, %d layers made anew", len(blobs), len(layers)
+        "after a power cut or a damage of the disk: %d blobs are lost, %d layers are made anew", len(blobs), len(layers)
     )
     store.collector.bury([*map(store.paths.blob, blobs), *map(store.paths.layer_home, layers)])
     for row in database.images():
