@@ -91,3 +91,24 @@ def test_equal_documents_have_equal_bytes_and_read_back():
     assert b'"schemaVersion":2' in raw
     assert b"annotations" not in raw
     assert manifest.decode(manifest.Manifest, raw, "x") == made
+
+
+def test_a_manifest_of_ours_is_dockers_and_always_the_same():
+    config = b'{"rootfs":{}}'
+    layers = [
+        descriptor.Descriptor(descriptor.OCI_LAYER_GZIP, digest.of_bytes(b"a"), 1, annotations={"x": "y"}),
+        descriptor.Descriptor(descriptor.OCI_LAYER, digest.of_bytes(b"b"), 2),
+        descriptor.Descriptor(descriptor.OCI_LAYER_ZSTD, digest.of_bytes(b"c"), 3),
+        descriptor.Descriptor(descriptor.DOCKER_LAYER_GZIP, digest.of_bytes(b"d"), 4),
+    ]
+    raw = manifest.docker_manifest(config, layers)
+    assert raw == manifest.docker_manifest(config, layers)
+    read = manifest.decode(manifest.Manifest, raw, "manifest")
+    assert (read.schema_version, read.media_type) == (2, descriptor.DOCKER_MANIFEST)
+    assert read.config == descriptor.Descriptor(descriptor.DOCKER_CONFIG, digest.of_bytes(config), len(config))
+    assert [(one.media_type, one.digest, one.size, one.annotations) for one in read.layers] == [
+        (descriptor.DOCKER_LAYER_GZIP, digest.of_bytes(b"a"), 1, None),
+        (descriptor.DOCKER_LAYER, digest.of_bytes(b"b"), 2, None),
+        (descriptor.OCI_LAYER_ZSTD, digest.of_bytes(b"c"), 3, None),
+        (descriptor.DOCKER_LAYER_GZIP, digest.of_bytes(b"d"), 4, None),
+    ]
