@@ -290,6 +290,9 @@ class FakeImages(_Noun):
                 return view
         raise errors.NotFound(f"No such image: {ref}")
 
+    async def check_platform(self, ref: str, platform: str) -> None:
+        await self._do("check_platform", ref, platform)
+
     async def remove(self, ref: str, force: bool = False) -> list[tuple[str, str]]:
         await self._do("remove", ref, force)
         return [("Untagged", ref), ("Deleted", "sha256:" + "ab" * 32)]

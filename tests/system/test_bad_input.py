@@ -118,6 +118,7 @@ def test_a_body_that_is_too_large_is_refused(daemon):
         ("GET", f"{API}/images/search", 400),
         ("GET", f"{API}/distribution/Nonsense/json", 400),
         ("GET", f"{API}/system/df?type=nonsense", 400),
+        ("POST", f"{API}/auth", 400),
         ("POST", f"{API}/commit", 400),
         ("POST", f"{API}/commit?container=nonesuch", 404),
         ("GET", f"{API}/containers/nonesuch/export", 404),

@@ -50,6 +50,7 @@ def test_a_day_with_a_registry(daemon, tmp_path, configuration):
             assert daemon.out("pull", "-q", f"{name}:1") == f"{name}:1"
             assert f"Status: Image is up to date for {name}:1" in daemon.out("pull", f"{name}:1")
             assert daemon.out("images", "--digests", "--format", "{{.Tag}} {{.Digest}}", name) == f"1 {digest}"
+            assert daemon.out("run", "--rm", "--platform", "linux/x86_64", f"{name}:1", "echo", "same") == "same"
             other = daemon.pouch("run", "--rm", "--platform", "linux/s390x", f"{name}:1", "true", check=False)
             assert (other.returncode, "does not match the specified platform" in other.stderr) == (125, True)
             daemon.pouch("tag", f"{name}:1", f"{name}:2")

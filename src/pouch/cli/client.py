@@ -292,7 +292,9 @@ def encode_query(query: Query) -> str:
 
 
 def segment(name: str) -> str:
-    """A name as one part of a path. Images keep their slashes, as Docker's routes expect."""
+    """A name as one part of a path. Images keep their slashes, as Docker's routes expect. Raises CliError for an empty one."""
+    if not name:
+        raise CliError("pouch: a name is empty: expected a name or an ID")
     return quote(name, keep="/:@")
 
 

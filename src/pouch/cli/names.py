@@ -24,8 +24,13 @@ def is_id(name: str) -> bool:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Repository and tag; the tag is empty where there is none, and the digest where there is one."""
+    """Repository and tag; the tag is empty where there is none, and the digest where there is one.
+
+    What has a digest that is none stays whole: it is for the daemon to refuse.
+    """
     repository, at, digest = name.partition("@")
+    if at and ":" not in digest:
+        return name, ""
     if ":" in repository.rpartition("/")[2]:
         repository, _, tag = repository.rpartition(":")
         return repository, digest if at else tag

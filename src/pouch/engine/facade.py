@@ -130,6 +130,9 @@ class ImagesFacade(Protocol):
     async def get(self, ref: str) -> views.ImageView:
         """Raises NotFound("No such image: X:latest")."""
 
+    async def check_platform(self, ref: str, platform: str) -> None:
+        """Raises NotFound, in Docker's sentence, for an image that is here for another platform: clients pull then."""
+
     async def remove(self, ref: str, force: bool = False) -> builtins.list[tuple[str, str]]:
         """Remove a name, and the image with its last one: ("Untagged" or "Deleted", what)."""
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pouch.engine import create, shelf, views
 from pouch.engine import equipment as tools
 from pouch.image import images as image_room
-from pouch.spec import errors
+from pouch.image import platforms
+from pouch.spec import descriptor, errors
 
 
 class Images:
@@ -32,6 +33,17 @@ class Images:
     async def get(self, ref: str) -> views.ImageView:
         """See the facade."""
         return view(await self._equipment.pools.db(self._equipment.images.get, ref))
+
+    async def check_platform(self, ref: str, platform: str) -> None:
+        """See the facade. A variant that is not asked for fits."""
+        wanted = platforms.parse(platform)
+        config = (await self._equipment.pools.db(self._equipment.images.get, ref)).config
+        actual = descriptor.Platform(architecture=config.architecture, os=config.os, variant=config.variant)
+        if not platforms.fits(actual, wanted):
+            raise errors.NotFound(
+                f"image with reference {ref} was found but does not match the specified platform: "
+                f"wanted {platforms.spell(wanted)}, actual: {platforms.spell(actual)}"
+            )
 
     async def tag(self, ref: str, name: str) -> None:
         """See the facade."""

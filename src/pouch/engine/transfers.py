@@ -10,9 +10,10 @@ from typing import TypeVar
 from pouch.engine import equipment as tools
 from pouch.engine import progress, views
 from pouch.image import Report, download, platforms, pull, push, remote
-from pouch.spec import credentials, descriptor, reference
+from pouch.spec import credentials, descriptor, errors, reference
 
 _LOGGED_IN = "Login Succeeded"
+_LONGEST_SHOWN = 100
 _T = TypeVar("_T")
 
 
@@ -143,7 +144,10 @@ class Transfers:
 def _domain(server: str) -> str:
     """The registry that a client means: addresses of old begin with a scheme and end with a path (`https://index.docker.io/v1/`)."""
     bare = server.strip().partition("://")[2] or server.strip()
-    return bare.partition("/")[0] or reference.DEFAULT_DOMAIN
+    domain = bare.partition("/")[0] or reference.DEFAULT_DOMAIN
+    if not reference.is_domain(domain):
+        raise errors.InvalidInput(f"invalid registry address {server[:_LONGEST_SHOWN]!r}", hint="expected HOST[:PORT]")
+    return domain
 
 
 def _shown(platform: descriptor.Platform) -> Mapping[str, str]:

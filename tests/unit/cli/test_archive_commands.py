@@ -33,6 +33,15 @@ def test_tag_sends_repository_and_tag(daemon, pouch):
     ]
 
 
+@pytest.mark.parametrize(
+    "argv", [["rmi", ""], ["tag", "", "x"], ["push", ""], ["history", ""], ["export", ""], ["image", "inspect", ""]]
+)
+def test_an_empty_name_is_said_to_be_one(daemon, pouch, argv):
+    result = pouch(*argv)
+    assert (result.code, daemon.requests("POST")) == (1, [])
+    assert "a name is empty" in result.err
+
+
 def test_save_to_a_file_is_whole_and_private(daemon, pouch, tmp_path):
     seen = []
     daemon.on("GET", "/images/get", lambda request: seen.append(request) or archive())

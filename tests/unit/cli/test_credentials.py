@@ -231,13 +231,14 @@ def test_the_header_is_dockers():
         ("a.b/x@sha256:1", ("a.b/x", "sha256:1"), "a.b", "a.b/x@sha256:1"),
         ("x:1@sha256:1", ("x", "sha256:1"), "", "docker.io/library/x:1@sha256:1"),
         ("Reg/x", ("Reg/x", ""), "Reg", "Reg/x"),
+        ("a.b/x@y", ("a.b/x@y", ""), "a.b", "a.b/x@y"),
     ],
 )
 def test_names(name, split, domain, canonical):
     assert names.split(name) == split
     assert names.domain(name) == domain
     assert names.canonical(name, names.Defaults()) == canonical
-    assert names.is_tagged(name) is bool(split[1])
+    assert names.is_tagged(name) is bool(split[1] or "@" in name)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,15 @@ async def test_an_answer_has_the_id_and_both_the_engines_warnings_and_ours():
         assert (asked.image, name) == ("debian", "web")
 
 
+async def test_a_platform_is_compared_before_anything_is_made():
+    async with edge_client.running() as daemon:
+        sentence = "image with reference x was found but does not match the specified platform: wanted linux/arm64"
+        daemon.engine.fail["images.check_platform"] = errors.NotFound(sentence)
+        answer = await daemon.request("POST", "/containers/create?platform=linux/arm64", {"Image": "x"})
+        assert (answer.status, answer.json()) == (404, {"message": sentence})
+        assert daemon.engine.calls == [("images.check_platform", "x", "linux/arm64")]
+
+
 async def test_a_taken_name_is_a_conflict_in_the_engines_sentence():
     async with edge_client.running() as daemon:
         daemon.engine.fail["containers.create"] = errors.Conflict("The container name is in use", hint="remove it")

@@ -253,6 +253,7 @@ async def test_login_answers_a_sentence_and_a_token_or_401():
             {"message": "reg:5000: unauthorized"},
         )
         assert (await daemon.request("POST", "/auth", {"password": ["s3cret"]})).status == 400
+        assert (await daemon.request("POST", "/auth", {"serveraddress": "reg:5000"})).status == 400
 
 
 @pytest.mark.parametrize(

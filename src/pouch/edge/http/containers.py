@@ -60,20 +60,9 @@ class Containers:
         document = decode.decode(await request.read(), schema.Create)
         config, ignored = translate.container_config(document)
         if platform := request.text("platform"):
-            await self._check_platform(config.image, platform)
+            await self._images.check_platform(config.image, platform)
         id_, warnings = await self._containers.create(config, request.text("name").removeprefix("/"))
         return message.reply({"Id": id_, "Warnings": [*warnings, *ignored]}, 201)
-
-    async def _check_platform(self, image: str, platform: str) -> None:
-        """Docker's 404 for an image of another platform: its clients pull then. A variant that is not named fits."""
-        view = await self._images.get(image)
-        actual = f"{view.os}/{view.architecture}"
-        wanted = platform.lower().split("/")
-        if wanted[:2] not in ([view.os], [view.architecture], [view.os, view.architecture]):
-            raise errors.NotFound(
-                f"image with reference {image} was found but does not match the specified platform: "
-                f"wanted {platform}, actual: {actual}"
-            )
 
     async def list(self, request: Request) -> Answer:
         """`docker ps`. Filters of what stopped containers have look at all of them."""

@@ -91,6 +91,8 @@ class Transfers:
     async def authenticate(self, request: Request) -> Answer:
         """`docker login`. Here alone a refusal is 401: clients ask for another password then."""
         who = registry.given(await request.read())
+        if who.empty:
+            raise errors.InvalidInput("nothing to log in with: expected username and password, or identitytoken")
         try:
             status, token = await self._transfers.authenticate(who)
         except errors.Forbidden as error:
