@@ -79,7 +79,7 @@ DOORS = {
         "cli/credential_programs.py",  # docker-credential-*: of the user, as the user
         "image/busybox.py",  # asks busybox for its applets
         "image/mmdebstrap.py",
-        "image/unpack.py",  # the confined helper
+        "image/crew.py",  # the confined unpacking processes
         "kernel/host/programs.py",  # versions of programs
         "kernel/nft.py",  # where libnftables is missing
         "network/foreign.py",  # iptables-legacy

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import hashlib
 import io
 import lzma
 import os
 import shutil
+import signal
 import stat
 import struct
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -20,7 +23,7 @@ import pytest
 import zstandard
 from support import images
 
-from pouch.image import apply, layers, tar, unpack, unpacker
+from pouch.image import apply, crew, layers, tar, unpack, unpacker
 from pouch.kernel import confine, mount
 from pouch.spec import digest, errors
 from pouch.store import content, db, paths
@@ -505,7 +508,7 @@ def test_the_helper_keeps_few_capabilities_no_way_back_and_no_descriptors(tmp_pa
     )
     (tmp_path / "inside").write_text("")
     done = subprocess.run(
-        [unpack.sys.executable, "-IS", "-c", script, unpack._SOURCE, str(tmp_path)],
+        [sys.executable, "-IS", "-c", script, crew._SOURCE, str(tmp_path)],
         check=True,
         capture_output=True,
         text=True,
@@ -596,11 +599,11 @@ STORED = {
 SEVERAL = images.layer(images.directory("d", mtime=5), *(images.file(f"d/{n}", bytes([n]) * 70_000) for n in range(90)))
 
 
-def unpacked(bench, data, below=(), **limits):
+def unpacked(bench, data, below=(), crew=None, **limits):
     """The bare unpacker on a stream: what it says; its files are gone again."""
     stream = data if hasattr(data, "read") else io.BytesIO(data)
     with bench.layers._home() as home:
-        return unpack.unpack(stream, home, below, "layer X", limits=unpack.Limits(**limits))
+        return unpack.unpack(stream, home, below, "layer X", limits=unpack.Limits(**limits), crew=crew)
 
 
 @pytest.mark.parametrize("form", STORED)
@@ -807,7 +810,7 @@ def test_the_first_stage_has_nothing_but_its_pipes():
         "sys.stdout.flush(); os._exit(0)"
     )
     done = subprocess.run(
-        [unpack.sys.executable, "-IS", "-c", script, unpack._SOURCE], check=True, capture_output=True, text=True
+        [sys.executable, "-IS", "-c", script, crew._SOURCE], check=True, capture_output=True, text=True
     )
     fields = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
     assert fields["Uid"].split() == ["65534"] * 4
@@ -826,20 +829,116 @@ def test_no_process_of_ours_stays_when_a_stream_fails(bench):
 
     with pytest.raises(errors.Unavailable, match="the client went away"):
         unpacked(bench, Failing(images.zipped(os.urandom(300_000))))
+    _all_gone()
+
+
+def _all_gone():
+    """Wait until no unpacking process of ours is left."""
     deadline = time.monotonic() + 20
-    while _unpackers(bench) and time.monotonic() < deadline:
+    while _unpackers() and time.monotonic() < deadline:
         os.sched_yield()
-    assert _unpackers(bench) == []
+    assert _unpackers() == []
 
 
-def _unpackers(bench):
-    """Pids of unpacking processes for this store."""
+def _unpackers():
+    """Pids of unpacking processes for this one."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if os.fsencode(bench.places.tmp) in file.read():
+                if file.read().endswith(b"\0for %d\0" % os.getpid()):
                     found.append(int(pid))
         except OSError:
             continue
     return found
+
+
+# -- one program for several layers -----------------------------------------------------------------------------------
+
+
+def test_a_crews_layers_share_a_program_that_ends_with_it(bench):
+    with crew.Crew() as team:
+        assert _unpackers() == []
+        for number in range(3):
+            data = images.layer(images.file(f"f{number}", "x" * 5000))
+            with bench.layers._home() as home:
+                made = unpack.unpack(io.BytesIO(images.zipped(data)), home, (), "layer X", crew=team)
+                assert os.listdir(f"{home}/fs") == [f"f{number}"]
+            assert made.diff_id == images.sha256(data)
+            assert team._process.pid in _unpackers()
+        with pytest.raises(errors.CorruptData, match="leads out"):
+            unpacked(bench, images.layer(images.file("../x")), crew=team)
+    _all_gone()
+
+
+def test_layers_of_a_crew_are_unpacked_at_the_same_time(bench):
+    data = [images.layer(images.file(f"f{number}", os.urandom(200_000))) for number in range(8)]
+    made = {}
+    with crew.Crew() as team:
+
+        def one(number):
+            diff_id = images.sha256(data[number])
+            made[number] = bench.layers.ensure(
+                (diff_id,), diff_id, lambda: _Opened(data[number]), lambda *_: None, crew=team
+            )
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert made == dict.fromkeys(range(8), True)
+    assert sorted(os.listdir(bench.places.layers)) == sorted(images.sha256(one)[7:] for one in data)
+    _all_gone()
+
+
+def test_a_program_that_was_killed_is_started_again(bench):
+    with crew.Crew() as team:
+        unpacked(bench, SEVERAL, crew=team)
+        os.kill(team._process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, team._process.pid, os.WEXITED | os.WNOWAIT)
+        assert unpacked(bench, SEVERAL, crew=team).diff_id == images.sha256(SEVERAL)
+
+
+def test_a_process_that_is_killed_at_work_is_told(bench):
+    class Killing(io.BytesIO):
+        def read(self, size=-1, /):
+            if self.tell():
+                for pid in _unpackers():
+                    if pid != team._process.pid:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+            return super().read(50_000)
+
+    with (
+        crew.Crew() as team,
+        pytest.raises(errors.Unavailable, match="layer X: the unpacking process ended without a word"),
+    ):
+        unpacked(bench, Killing(SEVERAL), crew=team)
+    _all_gone()
+
+
+def test_a_first_stage_that_is_killed_is_told(bench):
+    """What it has sent by then is not taken for the whole."""
+
+    class Killing(io.BytesIO):
+        def read(self, size=-1, /):
+            piece = super().read(60_000)
+            if not piece:
+                for pid in _first_stages():
+                    os.kill(pid, signal.SIGKILL)
+            return piece
+
+    whole = images.layer(images.file("x", "x")) + bytes(100_000)
+    with pytest.raises(errors.Unavailable, match=r"layer X: .*the decompressing process ended with status 9"):
+        unpacked(bench, Killing(whole + bytes(50_000)))
+    _all_gone()
+
+
+def _first_stages():
+    """Those of our unpacking processes that have given up every id: wait for the first."""
+    while True:
+        found = [pid for pid in _unpackers() if os.stat(f"/proc/{pid}").st_uid == 65534]
+        if found:
+            return found
+        os.sched_yield()

@@ -52,6 +52,11 @@ def directories() -> list[str]:
     return list(found)
 
 
+def ready() -> None:
+    """Import what most layers need, for a process that forks."""
+    from isal import igzip_lib  # noqa: F401, PLC0415 - see the module
+
+
 class Stored:
     """A stream that is not compressed, with the bytes put back that were looked at."""
 

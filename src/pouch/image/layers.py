@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pouch.image import Readable, Report, filing, unpack
+from pouch.image import crew as crews
 from pouch.spec import descriptor, digest, errors
 from pouch.store import content, db, erase, gc, paths
 from pouch.store.snapshot import lowerview
@@ -59,11 +60,12 @@ class Layers:
         *,
         total: int = 0,
         status: str = "Loading layer",
+        crew: crews.Crew | None = None,
     ) -> bool:
         """Have a layer unpacked; whether it was not there before. chain: the chain-ids up to its own, bottom first, all leased.
 
         opened: gives it as it is stored, compressed or not, if it is needed; a file is sent by the kernel. total: its size for
-        reports, 0 if unknown; status: what they say.
+        reports, 0 if unknown; status: what they say. crew: where several layers come one after the other.
         """
         own = chain[-1]
         step = _Step(report, status, diff_id, total)
@@ -72,7 +74,7 @@ class Layers:
                 return False
             home = stack.enter_context(self._home())
             with opened() as stream:
-                made = self._unpack(home, chain[:-1], stream, f"layer {diff_id}", step)
+                made = self._unpack(home, chain[:-1], stream, f"layer {diff_id}", step, crew)
                 if made.diff_id != diff_id:
                     raise errors.CorruptData(f"layer {diff_id}: its content has the digest {made.diff_id}")
             self._place(home, own)
@@ -159,12 +161,22 @@ class Layers:
         finally:
             erase.erase(home)
 
-    def _unpack(self, home: str, chain: Sequence[str], stream: Readable, what: str, step: _Step) -> unpack.Unpacked:
+    def _unpack(
+        self,
+        home: str,
+        chain: Sequence[str],
+        stream: Readable,
+        what: str,
+        step: _Step,
+        crew: crews.Crew | None = None,
+    ) -> unpack.Unpacked:
         """Unpack into `home` over these layers."""
         below = [self._paths.layer(lower) for lower in reversed(chain)]
         if below:
             lowerview.copy_attributes(os.fsencode(below[0]), os.fsencode(f"{home}/fs"))
-        made = unpack.unpack(stream, home, below, what, progress=step.sent, limits=self.limits, overlay=self.overlays)
+        made = unpack.unpack(
+            stream, home, below, what, progress=step.sent, limits=self.limits, overlay=self.overlays, crew=crew
+        )
         for warning in made.warnings:
             step.report(f"Warning: {warning}")
         return made

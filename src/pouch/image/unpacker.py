@@ -1,11 +1,11 @@
-"""The program that unpacks one layer: `pouch.image.unpack` starts it with the layer, as it is stored, on its standard input.
+"""The program that unpacks layers, each in a process of its own: `image.crew` starts it, `image.unpack` sends a layer as it is stored.
 
 Two processes and a thread share the work, so that all cores of a small machine have some: a first one decompresses
 (`image.inflate`), a thread of the second counts and hashes the tar, its main one writes the files (`image.apply`). Who says what the
 digest is has never run a decompressor.
 
 The last thing on standard output is the verdict: fields that end with NUL. Kind of error or "", its sentence, sha256 of the tar in
-hexadecimal, its size, and warnings. It starts for each layer, so what it imports is counted in milliseconds.
+hexadecimal, its size, and warnings. It starts for each image, so what it imports is counted in milliseconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import sys
 import threading
 from queue import SimpleQueue
 
@@ -27,7 +26,8 @@ KEPT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD"
 """What writing another machine's files takes: any owner, mode, device and file capability."""
 MOST_WARNINGS = 20
 PIPE = 1 << 20
-_STANDARD = 3
+_LONGEST_REQUEST = 1 << 20
+"""Bytes; a path below the store has some hundred, and there are 500 layers at most."""
 _AHEAD = 4
 """Pieces that are read before they are asked for."""
 
@@ -108,6 +108,8 @@ def main(arguments: list[str]) -> int:
         message = error.strerror or str(error)
         if kind == "system" and isinstance(error.filename, bytes):
             message = f"entry {tar.shown(error.filename)}: {message}"
+    except Exception as error:  # noqa: BLE001 - there is nobody else who could tell
+        kind, message = "system", f"{type(error).__name__}: {error}"
     kind, message = _first(stage, report, kind, message)
     if len(warnings) > MOST_WARNINGS:
         warnings[MOST_WARNINGS:] = [f"and {len(warnings) - MOST_WARNINGS} more"]
@@ -173,5 +175,32 @@ def _answer(*fields: str) -> None:
         text = text[os.write(1, text) :]
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def serve(fd: int) -> None:
+    """Fork a process for each request on a socket (see `image.crew`): the message is `main`'s arguments, with its two streams."""
+    import signal  # noqa: PLC0415 - what is imported here is there for all of them
+    import socket  # noqa: PLC0415
+
+    from pouch.image import compression, inflate  # noqa: F401, PLC0415
+    from pouch.kernel import mount  # noqa: F401, PLC0415
+
+    compression.ready()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
+    with socket.socket(fileno=fd) as requests:
+        while True:
+            message, streams, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 2)
+            if not message:
+                return
+            if os.fork():
+                for stream in streams:
+                    os.close(stream)
+                continue
+            code = 1
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                requests.close()
+                for number, stream in enumerate(streams):
+                    os.dup2(stream, number)
+                    os.close(stream)
+                code = main(os.fsdecode(message).split("\0"))
+            finally:
+                os._exit(code)
