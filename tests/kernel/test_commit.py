@@ -410,6 +410,21 @@ def test_a_container_that_goes_while_it_is_read_makes_no_image(it):
         it.export()
 
 
+def test_a_layer_that_cannot_be_kept_makes_no_image_and_ends_its_reader(it, monkeypatch):
+    it.image(BASE)
+    put(f"{it.mount()}/file", bytes(20 << 20))
+
+    def full(below, stream, *_, **__):
+        assert stream.read(1)
+        raise errors.Unavailable("the disk is full")
+
+    monkeypatch.setattr(it.store.layers, "add_tar", full)
+    with pytest.raises(errors.Unavailable, match="the disk is full"):
+        it.commit()
+    assert [image.id for image in it.store.list()] == [it.base.id]
+    assert [thread.name for thread in threading.enumerate() if "commit" in thread.name] == []
+
+
 # -- export -----------------------------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,19 @@ def test_what_is_wrong_leaves_nothing(it, data, error, message):
     assert it.store.list() == []
 
 
+def test_a_stream_that_breaks_leaves_nothing(it):
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > 600:
+                raise OSError(5, "Input/output error")
+            return super().read(min(size, 300))
+
+    wanted = importing.request(changes=(), platform="", created="2025-01-01T00:00:00Z")
+    with pytest.raises(errors.Unavailable, match="root file system: it cannot be read any further"):
+        importing.import_(it.store, Broken(ROOT), wanted, lambda *told: None)
+    assert it.store.list() == []
+
+
 def test_what_is_wrong_with_the_wishes_is_said_before_anything_is_read():
     with pytest.raises(errors.InvalidInput, match="RUN is not a valid change command"):
         importing.request(changes=["RUN x"], platform="", created="")

@@ -288,6 +288,18 @@ def test_what_was_exported_is_imported_and_runs(daemon, unnamed):
     assert found["RootFS"]["Layers"] == [images.sha256(data)]
 
 
+def test_an_importer_that_leaves_leaves_nothing(daemon, unnamed):
+    before = daemon.out("images", "-aq")
+    data = images.layer(images.file("big", b"x" * 3_000_000))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(daemon.socket)
+        head = f"POST /images/create?fromSrc=-&repo=half HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        client.sendall(head.encode() + data[:2_000_000])
+        daemon.until(lambda: os.listdir(f"{daemon.root}/tmp"), what="the import has begun")
+    daemon.until(lambda: not os.listdir(f"{daemon.root}/tmp"), what="the import has given up")
+    assert daemon.out("images", "-aq") == before
+
+
 # -- machines ---------------------------------------------------------------------------------------------------------
 
 

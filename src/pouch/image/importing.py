@@ -38,29 +38,37 @@ def import_(store: images.Images, stream: Readable, wanted: Request, report: Rep
 
     Raises CorruptData naming what is wrong with it, InvalidInput where there is none, Unavailable for a full disk; then nothing is left.
     """
-    start = stream.read(1)
-    if not start:
+    source = _Source(stream)
+    if not source.begins():
         raise errors.InvalidInput("nothing to import: the tar is empty", hint="send the tar of a root file system")
     with store.lease() as lease:
-        added = store.layers.add_tar(
-            (), _Again(start, stream), report, lease, what="root file system", status="Importing"
-        )
+        added = store.layers.add_tar((), source, report, lease, what="root file system", status="Importing")
         raw = manifest.encode(_document(wanted, added.diff_id))
         return store.add(raw, wanted.references, manifest_raw=manifest.docker_manifest(raw, [added.blob])).id
 
 
-class _Again:
-    """A stream whose first byte was read."""
+class _Source:
+    """The stream, whose first byte can be looked at."""
 
-    def __init__(self, start: bytes, stream: Readable) -> None:
-        self._start = start
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
+        self._start = b""
+
+    def begins(self) -> bool:
+        """Whether there is anything in it."""
+        self._start = self.read(1)
+        return bool(self._start)
 
     def read(self, size: int, /) -> bytes:
         if self._start:
             start, self._start = self._start, b""
             return start
-        return self._stream.read(size)
+        try:
+            return self._stream.read(size)
+        except OSError as error:  # the client has gone
+            raise errors.Unavailable(
+                f"root file system: it cannot be read any further: {error.strerror or error}"
+            ) from error
 
 
 def _document(wanted: Request, diff_id: str) -> dict[str, object]:
