@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pouch.image import Readable, Report, archive, filing, images, platforms
+from pouch.image import crew as crews
 from pouch.spec import descriptor, digest, errors, manifest, reference
 from pouch.store import gc
 
@@ -42,9 +43,10 @@ def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
     Layers are kept as they are in the archive if they are compressed or a manifest names them; others are compressed on the way.
     Raises CorruptData naming what is wrong, Unsupported for another platform's, Unavailable for a full disk; then nothing is left.
     """
-    with archive.Archive(stream, store.paths.tmp, ratio=store.layers.limits.ratio) as source, store.lease() as lease:
+    ratio = store.layers.limits.ratio
+    with archive.Archive(stream, store.paths.tmp, ratio=ratio) as source, store.lease() as lease, crews.Crew() as crew:
         found = _images(source)
-        manifests = [_Loading(store, source, one, lease, report).run() for one in found]
+        manifests = [_Loading(store, source, one, lease, report, crew).run() for one in found]
         return [
             name
             for one, manifest_raw in zip(found, manifests, strict=True)
@@ -56,13 +58,20 @@ class _Loading:
     """One image on its way."""
 
     def __init__(
-        self, store: images.Images, source: archive.Archive, one: _Found, lease: gc.Lease, report: Report
+        self,
+        store: images.Images,
+        source: archive.Archive,
+        one: _Found,
+        lease: gc.Lease,
+        report: Report,
+        crew: crews.Crew,
     ) -> None:
         self._store = store
         self._source = source
         self._one = one
         self._lease = lease
         self._report = report
+        self._crew = crew
 
     def run(self) -> bytes:
         """Have all layers, as blobs and unpacked; the image's manifest."""
@@ -80,8 +89,10 @@ class _Loading:
         kept = layer.wanted or self._store.layers.blob_of(diff_id, self._lease)
         if kept is None or not self._store.content.exists(kept.digest):
             return self._filed(layer, diff_id, chain)
-        blob = kept.digest
-        self._store.layers.ensure(chain, diff_id, lambda: self._store.content.open(blob), self._report, total=kept.size)
+        blob, report = kept.digest, self._report
+        self._store.layers.ensure(
+            chain, diff_id, lambda: self._store.content.open(blob), report, total=kept.size, crew=self._crew
+        )
         return kept
 
     def _filed(self, layer: _Layer, diff_id: str, chain: tuple[str, ...]) -> descriptor.Descriptor:
@@ -96,7 +107,8 @@ class _Loading:
                 yield filed
                 filed.finish()
 
-            if not self._store.layers.ensure(chain, diff_id, opened, self._report, total=layer.member.size):
+            total = layer.member.size
+            if not self._store.layers.ensure(chain, diff_id, opened, self._report, total=total, crew=self._crew):
                 # unpacked before, from other bytes: these are kept only if they are the same layer
                 self._store.layers.compare(diff_id, filed)
                 filed.finish()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from pouch.image import Readable, Report, download, images, platforms, remote
+from pouch.image import Readable, Report, crew, download, images, platforms, remote
 from pouch.spec import descriptor, digest, errors, reference
 from pouch.store import db
 
@@ -263,6 +263,7 @@ class _Work:
     ) -> None:
         self._puller = puller
         self._store = puller.store
+        self._crew = crew.Crew()
         self._repository = repository
         self._name = name
         self._found = found
@@ -302,7 +303,7 @@ class _Work:
             one.incoming = incoming
         try:
             self._announce(layers, missing)
-            with self._fetching(missing):
+            with self._fetching(missing), self._crew:
                 for layer in layers:
                     self._have(layer)
         finally:
@@ -418,7 +419,9 @@ class _Work:
                 self._store.layers.compare(layer.diff_id, stream)
             made = True
         else:
-            made = self._store.layers.ensure(layer.chain, layer.diff_id, opened.open, told)
+            made = self._store.layers.ensure(
+                layer.chain, layer.diff_id, opened.open, told, crew=self._crew
+            )
         layer.unpacked, layer.proved = True, made
         if made and layer.incoming is not None:
             layer.incoming.proved.add(layer.diff_id)
