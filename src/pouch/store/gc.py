@@ -8,15 +8,16 @@ crash leaves is files that no record knows, and `tidy` takes those away.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
-import tempfile
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from pouch.spec import digest, errors
-from pouch.store import content, db, erase, image_records, paths
+from pouch.store import db, erase, image_records, paths
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Collector:
         self._paths = places
         self._database = database
         self._defer = defer
+        self._token = secrets.token_hex(4)
+        self._number = itertools.count()
         self._held: Counter[str] = Counter()
         self._lock = threading.RLock()
         """Held while it is decided what goes: who takes a lease waits until that is moved away."""
@@ -102,8 +105,8 @@ class Collector:
                 *(self._paths.blob(blob) for blob in gone.blobs),
             ]
             # moved away at once, deleted later: nobody ever sees half a layer
-            grave = self._moved(files)
-        self._delete(grave)
+            moved = self._moved(files)
+        self._delete(moved)
         return gone
 
     def bury(self, files: Iterable[str]) -> None:
@@ -134,27 +137,37 @@ class Collector:
                 if blob and blob not in known and os.path.exists(self._paths.blob(blob)):
                     self._database.insert_blob(blob, os.stat(self._paths.blob(blob)).st_size)
 
-    def _moved(self, files: list[str]) -> str:
-        """Where these are now, "" for nowhere."""
-        if not files:
-            return ""
+    def _moved(self, files: list[str]) -> list[str]:
+        """Where these are now: below tmp, which the next start empties.
+
+        No directory is made for them: on a full disk that could fail, and removing images is what one does about a full disk.
+        """
+        moved = []
+        for path in files:
+            target = f"{self._paths.tmp}/{_GRAVE}{self._token}-{next(self._number)}"
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.warning("%s is deleted where it is: %s", path, error.strerror)
+                _erase([path])
+            else:
+                moved.append(target)
+        return moved
+
+    def _delete(self, moved: list[str]) -> None:
+        if moved:
+            self._defer(lambda: _erase(moved))
+
+
+def _erase(paths: Iterable[str]) -> None:
+    """What resists (chattr +i, a bad disk) is left to the next start: what was asked for is done."""
+    for path in paths:
         try:
-            grave = tempfile.mkdtemp(prefix=_GRAVE, dir=self._paths.tmp)
-        except OSError as error:
-            raise content.unavailable(self._paths.tmp, error) from error
-        for number, path in enumerate(files):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(path, f"{grave}/{number}")
-        return grave
-
-    def _delete(self, grave: str) -> None:
-        if grave:
-            self._defer(lambda: _erase(grave))
-
-
-def _erase(grave: str) -> None:
-    """A grave that resists (chattr +i, a bad disk) is left to the next start: what was asked for is done."""
-    try:
-        erase.erase(grave)
-    except errors.PouchError as error:
-        log.warning("%s could not be deleted: %s", grave, error)
+            try:
+                os.unlink(path)
+            except (IsADirectoryError, PermissionError):  # unlink(2) of a directory is EISDIR here, EPERM by POSIX
+                erase.erase(path)
+        except (OSError, errors.PouchError) as error:
+            log.warning("%s could not be deleted: %s", path, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import threading
@@ -100,7 +101,7 @@ def test_deleting_can_be_put_off_but_not_the_going(tmp_path, short_run):
     store.collector.collect()
     assert not os.path.exists(store.paths.layer_home(layer))
     [grave] = os.listdir(store.paths.tmp)
-    assert os.listdir(f"{store.paths.tmp}/{grave}") == ["0"]
+    assert os.listdir(f"{store.paths.tmp}/{grave}") == ["fs"]
     for work in later:
         work()
     assert os.listdir(store.paths.tmp) == []
@@ -119,6 +120,21 @@ def test_what_cannot_be_deleted_is_said_and_left_to_the_next_start(store, monkey
     assert os.listdir(store.paths.layers) == []
     store.collector.tidy()
     assert store.left() == []
+
+
+def test_where_nothing_can_be_moved_it_is_deleted_in_place(store, monkeypatch, caplog):
+    """A full disk may refuse the name that is to be given: that must not keep images from being removed."""
+
+    def full(path, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.layer("a")
+    store.content.put(b"blob")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", full)
+        assert len(store.collector.collect().layers) == 1
+    assert store.left() == []
+    assert "is deleted where it is: No space left on device" in caplog.text
 
 
 def test_at_the_start_everything_goes_that_no_record_knows_or_nobody_uses(store):
