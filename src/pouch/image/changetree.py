@@ -10,8 +10,7 @@ import contextlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
 from pouch.store import snapshot
 from pouch.store.snapshot import lowerview
@@ -22,12 +21,28 @@ _File = tuple[int, int]
 """Device and inode number."""
 
 
-@dataclass(slots=True)
 class Node:
     """One name in the changes: its kind, and what changed below it. The root's kind is MODIFIED."""
 
-    kind: int = snapshot.MODIFIED
-    below: dict[bytes, Node] = field(default_factory=dict)
+    __slots__ = ("below", "kind")
+
+    def __init__(self) -> None:
+        self.kind = snapshot.MODIFIED
+        self.below: Mapping[bytes, Node] = _NOTHING
+
+    def child(self, name: bytes) -> Node:
+        """What is below under this name, made if it is not there."""
+        if self.below is _NOTHING:
+            self.below = {}
+        assert isinstance(self.below, dict)
+        found: Node | None = self.below.get(name)
+        if found is None:
+            found = self.below[name] = Node()
+        return found
+
+
+_NOTHING: Mapping[bytes, Node] = {}
+"""Most names have nothing below them, and a container may have changed a million."""
 
 
 def nested(changes: Sequence[snapshot.Change]) -> Node:
@@ -36,7 +51,7 @@ def nested(changes: Sequence[snapshot.Change]) -> Node:
     for kind, path in changes:
         at = root
         for name in os.fsencode(path).strip(b"/").split(b"/"):
-            at = at.below.setdefault(name, Node())
+            at = at.child(name)
         at.kind = kind
     return root
 
@@ -62,7 +77,7 @@ def add_links(root: Node, tree: int, layers: Sequence[str]) -> None:
         if _is_shown(path, layers):
             at = root
             for name in path:
-                at = at.below.setdefault(name, Node())
+                at = at.child(name)
 
 
 def _changed(root: Node, tree: int) -> Iterator[tuple[bytes, Node, int]]:

@@ -21,6 +21,8 @@ from pouch.image import tar
 BLOCK = tar.BLOCK
 MOST_HOLES = 1 << 30
 """Bytes of holes up to which a sparse file is written out, with its zeros. See decision 0025."""
+MOST_HOLES_TOGETHER = 8 << 30
+"""The same of all files of an archive: what comes after is stored with maps, however small its holes."""
 LONGEST_RECORDS = 1 << 20
 """Bytes of one entry's pax records: readers take no more."""
 
@@ -74,6 +76,7 @@ class Writer:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._buffer = bytearray()
+        self._holes = MOST_HOLES_TOGETHER
         self.count = 0
         """Bytes so far."""
 
@@ -107,8 +110,9 @@ class Writer:
     def _sparse(self, entry: Entry, fd: int) -> int:
         fragments = _coarse(_fragments(fd, entry.size))
         stored = sum(length for _, length in fragments)
-        if entry.size - stored > MOST_HOLES:
+        if entry.size - stored > min(MOST_HOLES, self._holes):
             return self._mapped(entry, fd, fragments, stored)
+        self._holes -= entry.size - stored
         self._put(_header(entry, entry.size))
         at = missing = 0
         for offset, length in fragments:
