@@ -419,9 +419,7 @@ class _Work:
                 self._store.layers.compare(layer.diff_id, stream)
             made = True
         else:
-            made = self._store.layers.ensure(
-                layer.chain, layer.diff_id, opened.open, told, crew=self._crew
-            )
+            made = self._store.layers.ensure(layer.chain, layer.diff_id, opened.open, told, crew=self._crew)
         layer.unpacked, layer.proved = True, made
         if made and layer.incoming is not None:
             layer.incoming.proved.add(layer.diff_id)
