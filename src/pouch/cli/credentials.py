@@ -6,6 +6,7 @@ Of the file only `auths` is ours to change: what else stands in it is written ba
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 
@@ -191,6 +192,7 @@ def _write(path: str, config: dict[str, Any]) -> None:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
+                _give_to_owner_of(target, descriptor)
                 json.dump(config, file, indent="\t", ensure_ascii=False)
                 file.flush()
                 os.fsync(descriptor)
@@ -200,6 +202,13 @@ def _write(path: str, config: dict[str, Any]) -> None:
             raise
     except OSError as error:
         raise CliError(f"pouch: write {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _give_to_owner_of(path: str, descriptor: int) -> None:
+    """Root who logs in with somebody's home (sudo) must not take that person's file away."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        found = os.stat(path)
+        os.fchown(descriptor, found.st_uid, found.st_gid)
 
 
 def header(client: Client, name: str) -> dict[str, str]:

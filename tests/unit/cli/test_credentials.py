@@ -95,6 +95,15 @@ def test_a_link_stays_a_link(write, configuration, tmp_path):
     assert "reg:5000" in (tmp_path / "dotfiles" / "c.json").read_text()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_the_file_stays_its_owners(write, configuration):
+    write({})
+    os.chown(configuration / "config.json", 1234, 1235)
+    credentials.Store().keep(credentials.Login("reg:5000", "ann", "pw"))
+    found = (configuration / "config.json").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 1235, 0o600)
+
+
 def test_forgetting_takes_the_old_forms_too(write):
     store = write({"auths": {"https://reg:5000/v1/": {"auth": packed("a:b")}, "other": {"auth": packed("a:b")}}})
     assert store.all() == ["reg:5000", "other"]
