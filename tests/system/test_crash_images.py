@@ -35,6 +35,20 @@ def test_a_kill_at_a_random_moment_leaves_every_image_whole_or_absent(make_daemo
     print("", *storm.told(), sep="\n")  # for scripts/kill-test
 
 
+def test_many_clients_at_once_leave_every_image_whole_or_absent(make_daemon, busybox_tar, tmp_path):
+    daemon = make_daemon()
+    with contextlib.ExitStack() as stack:
+        installed = shutil.which(registry.PROGRAM)
+        address = stack.enter_context(registry.Registry(tmp_path)).address if installed else ""
+        storm = kill.Storm(daemon, seed="no kill", registry=address)
+        stack.callback(storm.close)
+        storm.prepare(busybox_tar)
+        storm.round(kill=False)
+        storm.round(kill=False)
+    assert storm.done["POST images/load", "done"]
+    assert not [kind for kind, end in storm.done if end == "cut off"]
+
+
 DAMAGES = {
     "a blob that is not what it should be": lambda root, blob, layer: os.truncate(blob, 3),
     "a blob that is missing": lambda root, blob, layer: os.unlink(blob),

@@ -29,7 +29,7 @@ class Paths:
 
         <root>                      /var/lib/pouch, 0711: ids of container user namespaces pass through
         ├── pouch.db                0600: records (SQLite, WAL)
-        ├── blobs/sha256/<hex>      0700: manifests and image configurations
+        ├── blobs/sha256/<hex>      0700: manifests, configurations, layers as they came
         ├── layers/<hex>/           0700: one layer, by the hexadecimal digits of its chain-id; images hold setuid programs,
         │   └── fs/                 which no user of the host may reach. Its files, in overlay form
         ├── layers/skeleton/        empty mount points, below every container's layers
