@@ -169,6 +169,47 @@ async def test_a_pull_ends_with_its_client_also_before_its_first_step(first):
         await steps.closed.wait()
 
 
+QUESTIONS = [
+    ("GET", "/images/search?term=x", "transfers.search"),
+    ("GET", "/distribution/x/json", "transfers.distribution"),
+    ("POST", "/auth", "transfers.authenticate"),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "call"), QUESTIONS)
+async def test_a_question_to_a_registry_is_given_up_when_its_client_leaves(method, target, call, caplog):
+    async with edge_client.running() as daemon:
+        asked = asyncio.Event()
+        given_up = asyncio.Event()
+
+        async def never(*arguments):
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+
+        setattr(daemon.engine.transfers, call.rpartition(".")[2], never)
+        client = await daemon.client()
+        await client.ask(method, target, {"username": "ann"} if method == "POST" else None)
+        await asked.wait()
+        await client.leave()
+        await given_up.wait()
+        await daemon.forgotten()
+        assert caplog.records == []
+        assert (await daemon.request("GET", "/_ping")).status == 200
+
+
+async def test_a_question_to_a_registry_does_not_hold_up_the_daemons_end():
+    async with edge_client.running() as daemon:
+        daemon.engine.gate["transfers.search"] = asyncio.Event()
+        client = await daemon.client()
+        await client.ask("GET", "/images/search?term=x")
+        await daemon.engine.reached("transfers.search")
+        async with asyncio.timeout(10):
+            await daemon.server.close(60.0)
+
+
 async def test_a_pull_that_has_not_begun_does_not_hold_up_the_daemons_end():
     async with edge_client.running() as daemon:
         steps = daemon.engine.transfers.steps = fake_engine.FakeStream(open_end=True)

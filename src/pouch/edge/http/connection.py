@@ -89,9 +89,13 @@ class Connection:
         try:
             request.version, request.path = router.negotiate(request.path)
             route, request.name = self._routes.find(request.method, request.path)
-            if not route.changes:
-                return await route.handler(request)
-            return await self._shielded(route.handler, request)
+            if route.changes:
+                return await self._shielded(route.handler, request)
+            if route.waits:
+                return await self._while_there(route.handler, request)
+            return await route.handler(request)
+        except _ClientGoneError:
+            raise ConnectionResetError from None
         except h11.RemoteProtocolError as error:
             failed = message.HttpError(error.error_status_hint, f"malformed request body: {error}")
             return http_errors.reply(failed, doing)
@@ -110,6 +114,28 @@ class Connection:
         except asyncio.CancelledError:
             task.add_done_callback(self._discard)
             raise
+
+    async def _while_there(self, handler: message.Handler, request: message.Request) -> message.Answer:
+        """Run what may wait long for others; it is cancelled when the client leaves, or the daemon stops."""
+
+        async def question() -> message.Answer:
+            return await handler(request)
+
+        asking = asyncio.create_task(question(), name="question")
+        leaving = asyncio.create_task(peer.gone(self._writer), name="question hang-up")
+        self.streaming = True
+        try:
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.streaming = False
+            leaving.cancel()
+            answered = asking.done()
+            if not answered:
+                asking.cancel()
+                await asyncio.wait((asking,))
+        if not answered:
+            raise _ClientGoneError
+        return asking.result()
 
     def _discard(self, task: asyncio.Task[message.Answer]) -> None:
         """Nobody waits for this answer any more: let go of what it holds."""
@@ -248,6 +274,10 @@ class Connection:
                     if skipped > _UNREAD_LIMIT:
                         break
         return self._http.their_state is not h11.SEND_BODY
+
+
+class _ClientGoneError(Exception):
+    """Nobody is there to be answered."""
 
 
 class _Outlet:

@@ -141,12 +141,16 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`/first/{name}/last`, `/first/{name}` or a fixed path. changes: run to its end whatever the client does."""
+    """`/first/{name}/last`, `/first/{name}` or a fixed path.
+
+    changes: run to its end whatever the client does. waits: asks others, which may take long, and is given up when the client leaves.
+    """
 
     method: str
     template: str
     handler: Handler
     changes: bool = False
+    waits: bool = False
 
 
 def encode(value: object) -> bytes:

@@ -21,9 +21,9 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
     return (
         Route("POST", "/images/create", noun.create),
         Route("POST", "/images/{name}/push", noun.push),
-        Route("GET", "/images/search", noun.search),
-        Route("GET", "/distribution/{name}/json", noun.distribution),
-        Route("POST", "/auth", noun.authenticate),
+        Route("GET", "/images/search", noun.search, waits=True),
+        Route("GET", "/distribution/{name}/json", noun.distribution, waits=True),
+        Route("POST", "/auth", noun.authenticate, waits=True),
     )
 
 
