@@ -82,7 +82,7 @@ class Engine:
     async def close(self) -> None:
         """Let go: containers go on."""
         self.events.close()
-        self._jobs.close()
+        await self._jobs.close()
         await self.transfers.close()
         await self._life.close()
         await self._flusher.close()

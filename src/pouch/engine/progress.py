@@ -8,7 +8,7 @@ import io
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Protocol
 
 from pouch.engine import pools, views
@@ -40,6 +40,7 @@ class Jobs:
     def __init__(self, threads: pools.Pools) -> None:
         self._pools = threads
         self._cancels: set[threading.Event] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     def run(
         self,
@@ -65,8 +66,7 @@ class Jobs:
                     feeding.cancel()
                 steps.put_nowait(None)
 
-        running = asyncio.create_task(run(), name="image work")
-        running.add_done_callback(lambda task: task.cancelled() or task.exception())  # who left does not ask
+        running = self._begun(run(), "image work")
 
         async def stream() -> AsyncIterator[views.Progress]:
             while (step := await steps.get()) is not None:
@@ -111,8 +111,7 @@ class Jobs:
                 finally:
                     outlet.end()
 
-            running = asyncio.create_task(self._pools.streams(run), name="image output")
-            running.add_done_callback(lambda task: task.cancelled() or task.exception())
+            running = self._begun(self._pools.streams(run), "image output")
             try:
                 while piece := await outlet.take():
                     yield piece
@@ -124,10 +123,25 @@ class Jobs:
 
         return stream()
 
-    def close(self) -> None:
-        """Give up what takes long: the daemon stops."""
+    async def close(self) -> None:
+        """Give up what takes long, and wait for its end: it uses the database until then. The daemon stops."""
         for cancel in self._cancels:
             cancel.set()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _begun(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Work that goes on also when nobody waits for it."""
+        task = asyncio.create_task(work, name=name)
+        self._running.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._running.discard(task)
+            if not task.cancelled():
+                task.exception()  # who left does not ask
+
+        task.add_done_callback(ended)
+        return task
 
 
 class Upload(io.RawIOBase):

@@ -33,5 +33,5 @@ COMMAND = command.Command(
     ),
     at_least=1,
     at_most=1,
-    notes="""Ctrl-C stops the pull; what was downloaded so far is kept for the next one, while the daemon runs.""",
+    notes="""Ctrl-C stops the pull and leaves nothing of it. What a registry's failure interrupted goes on with the next pull.""",
 )
