@@ -580,6 +580,32 @@ def test_an_oci_layouts_manifest_and_blobs_are_kept_to_the_byte(store, form):
         assert store.images.content.read(row.digest) == files["blobs/sha256/" + row.digest[7:]]
 
 
+@pytest.mark.parametrize("layout", ["the same", "of other files", "of plain layers", "damaged", "with a wrong digest"])
+def test_an_oci_manifest_beside_dockers_is_kept_where_it_is_of_the_same_compressed_layers(store, layout):
+    files = images.oci_files(picture(), compress=None if layout == "of plain layers" else images.zipped)
+    top = json.loads(files["index.json"])["manifests"][0]["digest"]
+    raw = files[f"blobs/sha256/{top[7:]}"]
+    body = json.loads(raw)
+    places = [f"blobs/sha256/{one['digest'][7:]}" for one in (body["config"], *body["layers"])]
+    if layout == "of other files":
+        files |= {"other": files[places[2]]}
+        places[2] = "other"
+    elif layout == "damaged":
+        files["index.json"] = b"{"
+    elif layout == "with a wrong digest":
+        files[f"blobs/sha256/{top[7:]}"] = raw + b" "
+    entry = {"Config": places[0], "RepoTags": ["web:1"], "Layers": places[1:]}
+    files["manifest.json"] = json.dumps([entry]).encode()
+    assert store.load(images.archive_of(None, files)) == ["web:1"]
+    image = store.images.get("web:1")
+    assert image.id == picture().id
+    assert (store.images.manifest(image) == raw) == (layout == "the same")
+    assert [gzip.decompress(store.images.content.read(row.digest)) for row in store.images.blobs(image)] == [
+        LOWER,
+        UPPER,
+    ]
+
+
 def test_the_same_archive_in_another_form_adds_no_blob(store):
     store.load(images.oci_archive(None, picture("oci:1"), compress=images.zipped))
     before = set(store.images.content.all())

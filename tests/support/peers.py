@@ -11,11 +11,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import time
+
+import zstandard
 
 DOCKER_ARCHIVE = "docker-archive"
 OCI_ARCHIVE = "oci-archive"
@@ -23,8 +26,18 @@ START_SECONDS = 60.0
 SECONDS = 120.0
 
 
+class Failed(AssertionError):
+    """A peer's command failed."""
+
+
+def canonical(ref):
+    """A name with its registry."""
+    first = ref.partition("/")[0]
+    return ref if "." in first or ":" in first else f"docker.io/{ref}"
+
+
 def run(argv, *, environment=None, cwd=None):
-    """Run a command to its end: what it wrote. AssertionError with its words where it fails."""
+    """Run a command to its end: what it wrote. Failed with its words where it fails."""
     done = subprocess.run(
         argv,
         env=environment,
@@ -35,7 +48,8 @@ def run(argv, *, environment=None, cwd=None):
         timeout=SECONDS,
         check=False,
     )
-    assert done.returncode == 0, f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -53,15 +67,42 @@ def overlay(layers, home):
         run(["umount", target])
 
 
+def unpack_zstd(layout):
+    """Make the layers of an OCI layout that zstd packed plain tars: umoci knows no zstd."""
+
+    def read(of):
+        with open(f"{layout}/blobs/{of.replace(':', '/')}", "rb") as file:
+            return file.read()
+
+    def write(data):
+        made = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with open(f"{layout}/blobs/{made.replace(':', '/')}", "wb") as file:
+            file.write(data)
+        return {"digest": made, "size": len(data)}
+
+    with open(f"{layout}/index.json", encoding="utf-8") as file:
+        index = json.load(file)
+    for entry in index["manifests"]:
+        manifest = json.loads(read(entry["digest"]))
+        for layer in manifest["layers"]:
+            if layer["mediaType"].endswith("+zstd"):
+                data = zstandard.ZstdDecompressor().decompressobj().decompress(read(layer["digest"]))
+                layer |= {"mediaType": layer["mediaType"].removesuffix("+zstd"), **write(data)}
+        entry.update(write(json.dumps(manifest).encode()))
+    with open(f"{layout}/index.json", "w", encoding="utf-8") as file:
+        json.dump(index, file)
+
+
 class Peer:
-    """One engine. reads, writes: formats of archives; manifests, packings: what it can push, as its command line says it."""
+    """One engine. reads, writes: formats of archives; pushes: manifests and how layers are packed, as its command line says it."""
 
     name = ""
     programs = ()
     reads = (DOCKER_ARCHIVE, OCI_ARCHIVE)
     writes = (DOCKER_ARCHIVE, OCI_ARCHIVE)
-    manifests = ("v2s2", "oci")
-    packings = ("gzip", "zstd")
+    pushes = (("v2s2", "gzip"), ("oci", "gzip"), ("oci", "zstd"))
+    keeps_root = True
+    """Whether the root directory of an image has the attributes that the image says."""
 
     def __init__(self, home):
         self.home = str(home)
@@ -90,12 +131,54 @@ class Peer:
         """As it says it."""
         return self.run(self.programs[0], "--version").strip().splitlines()[0]
 
+    def id(self, ref):
+        """The image's id; None where it has none of its own."""
+        del ref
 
-class Skopeo(Peer):
+    def forget(self):
+        """Remove all images and what was kept of them."""
+
+
+class _Apart(Peer):
+    """What runs in a mount namespace of its own, with nothing in /var/lib/containers.
+
+    Root's cache of blobs that were seen lies there whatever the configuration says. It is the host's, and makes an engine push other
+    blobs than it is told to. Mounts end with the namespace.
+    """
+
+    def __enter__(self):
+        script = (
+            "mkdir -p /var/lib/containers && mount -t tmpfs none /var/lib/containers && echo && exec sleep infinity"
+        )
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        if self._holder.stdout.readline() != b"\n":
+            self.__exit__()
+            raise AssertionError("unshare --mount failed")
+        return self
+
+    def __exit__(self, *_):
+        self._holder.kill()
+        self._holder.wait()
+        self._holder.stdout.close()
+
+    def run(self, *argv):
+        return super().run("nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--", *argv)
+
+    def seen(self, path):
+        """A path of that namespace as others reach it."""
+        return f"/proc/{self._holder.pid}/root{path}"
+
+
+class Skopeo(_Apart):
     """skopeo, which has no store, with an OCI layout as one; umoci unpacks."""
 
     name = "skopeo"
     programs = ("skopeo", "umoci")
+
+    def forget(self):
+        shutil.rmtree(f"{self.home}/layouts", ignore_errors=True)
 
     def _copy(self, source, target, *options):
         self.run("skopeo", "copy", "--quiet", *options, source, target)
@@ -127,21 +210,21 @@ class Skopeo(Peer):
 
     @contextlib.contextmanager
     def tree(self, ref):
-        # umoci knows no zstd: plain in between
-        plain, bundle = f"{self.home}/unpacked.tar", f"{self.home}/bundle"
-        self.save(ref, plain, DOCKER_ARCHIVE)
-        self._copy(f"{DOCKER_ARCHIVE}:{plain}", f"oci:{self.home}/unpacked:it")
-        self.run("umoci", "unpack", "--image", f"{self.home}/unpacked:it", bundle)
+        layout, bundle = f"{self.home}/unpacked", f"{self.home}/bundle"
+        shutil.copytree(self._layout(ref).split(":")[1], layout)
+        unpack_zstd(layout)
+        self.run("umoci", "unpack", "--image", f"{layout}:it", bundle)
         try:
             yield f"{bundle}/rootfs"
         finally:
             shutil.rmtree(bundle)
-            shutil.rmtree(f"{self.home}/unpacked")
-            os.unlink(plain)
+            shutil.rmtree(layout)
 
 
-class _Storage(Peer):
+class _Storage(_Apart):
     """What podman and buildah share: containers' storage."""
+
+    keeps_root = False  # always 0555
 
     def __init__(self, home):
         super().__init__(home)
@@ -160,10 +243,12 @@ class _Storage(Peer):
             "CONTAINERS_REGISTRIES_CONF": f"{self.home}/registries.conf",
         }
 
-    def __exit__(self, *_):
-        # what it left mounted below its graph root would keep the directory from being deleted
-        with contextlib.suppress(AssertionError):
-            run(["umount", "-l", f"{self.home}/graph/overlay"])
+    def forget(self):
+        self.run(self.programs[0], "rmi", "--all", "--force")
+
+    def id(self, ref):
+        found = self.run(self.programs[0], "inspect", *self.inspected, "--format", self.member, ref)
+        return f"sha256:{found.strip().removeprefix('sha256:')}"
 
 
 class Podman(_Storage):
@@ -171,13 +256,14 @@ class Podman(_Storage):
 
     name = "podman"
     programs = ("podman",)
+    inspected, member = ("--type", "image"), "{{.Id}}"
 
     def load(self, path, kind, ref):
         del kind, ref
         self.run("podman", "load", "--quiet", "--input", str(path))
 
     def save(self, ref, path, kind):
-        self.run("podman", "save", "--quiet", "--format", kind, "--output", str(path), ref)
+        self.run("podman", "save", "--quiet", "--format", kind, "--output", str(path), canonical(ref))
 
     def tag(self, ref, new):
         self.run("podman", "tag", ref, new)
@@ -200,7 +286,7 @@ class Podman(_Storage):
 
     @contextlib.contextmanager
     def tree(self, ref):
-        yield self.run("podman", "image", "mount", ref).strip()
+        yield self.seen(self.run("podman", "image", "mount", ref).strip())
         self.run("podman", "image", "unmount", "--force", ref)
 
 
@@ -209,7 +295,8 @@ class Buildah(_Storage):
 
     name = "buildah"
     programs = ("buildah",)
-    packings = ("gzip",)  # 1.28 has no option for it
+    inspected, member = ("--type", "image"), "{{.FromImageID}}"
+    pushes = (("v2s2", "gzip"), ("oci", "gzip"))  # 1.28 packs by gzip alone
 
     def load(self, path, kind, ref):
         del ref
@@ -231,7 +318,7 @@ class Buildah(_Storage):
     @contextlib.contextmanager
     def tree(self, ref):
         working = self.run("buildah", "from", ref).strip()
-        yield self.run("buildah", "mount", working).strip()
+        yield self.seen(self.run("buildah", "mount", working).strip())
         self.run("buildah", "rm", working)
 
 
@@ -275,8 +362,7 @@ class Docker(_Served):
     programs = ("dockerd", "docker", "containerd")
     reads = (DOCKER_ARCHIVE,)
     writes = (DOCKER_ARCHIVE,)
-    manifests = ("v2s2",)
-    packings = ("gzip",)
+    pushes = (("v2s2", "gzip"),)
 
     def __enter__(self):
         with open(f"{self.home}/daemon.json", "w", encoding="ascii") as file:
@@ -301,7 +387,14 @@ class Docker(_Served):
         )
 
     def version(self):
-        return f"Docker Engine {self.run('docker', 'version', '--format', '{{.Server.Version}}').strip()}"
+        return f"docker {self.run('docker', 'version', '--format', '{{.Server.Version}}').strip()}"
+
+    def id(self, ref):
+        return self.run("docker", "image", "inspect", "--format", "{{.Id}}", ref).strip()
+
+    def forget(self):
+        for id in dict.fromkeys(self.run("docker", "images", "-aq").split()):
+            self.run("docker", "rmi", "-f", id)
 
     def load(self, path, kind, ref):
         del kind, ref
@@ -335,8 +428,7 @@ class Containerd(_Served):
     name = "containerd"
     programs = ("containerd", "ctr")
     writes = (OCI_ARCHIVE,)
-    manifests = ("as it came",)
-    packings = ("gzip",)
+    pushes = (("v2s2", "gzip"),)  # it imports Docker's archive with Docker's types and pushes what it has
 
     def __enter__(self):
         with open(f"{self.home}/config.toml", "w", encoding="ascii") as file:
@@ -351,9 +443,9 @@ class Containerd(_Served):
     def version(self):
         return " ".join(self.run("containerd", "--version").split()[:3])
 
-    @staticmethod
-    def _canonical(ref):
-        return ref if "." in ref.partition("/")[0] else f"docker.io/{ref}"
+    def forget(self):
+        if names := self.run("ctr", "images", "ls", "-q").split():
+            self.run("ctr", "images", "rm", "--sync", *names)
 
     def load(self, path, kind, ref):
         del kind, ref
@@ -361,10 +453,10 @@ class Containerd(_Served):
 
     def save(self, ref, path, kind):
         del kind
-        self.run("ctr", "images", "export", str(path), self._canonical(ref))
+        self.run("ctr", "images", "export", str(path), canonical(ref))
 
     def tag(self, ref, new):
-        self.run("ctr", "images", "tag", self._canonical(ref), self._canonical(new))
+        self.run("ctr", "images", "tag", canonical(ref), canonical(new))
 
     def push(self, ref, *, manifest="", packing=""):
         del manifest, packing
@@ -377,7 +469,7 @@ class Containerd(_Served):
     def tree(self, ref):
         target = f"{self.home}/mounted"
         os.makedirs(target, exist_ok=True)
-        self.run("ctr", "images", "mount", self._canonical(ref), target)
+        self.run("ctr", "images", "mount", canonical(ref), target)
         try:
             yield target
         finally:

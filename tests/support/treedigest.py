@@ -31,9 +31,14 @@ def of(tree):
     return f"sha256:{hasher.hexdigest()}"
 
 
-def differences(expected, found):
-    """Sentences about what differs between two trees (paths or listings), first things first; none where they are the same."""
-    one, two = (tree if isinstance(tree, dict) else listing(tree) for tree in (expected, found))
+def differences(expected, found, *, root=True):
+    """Sentences about what differs between two trees (paths or listings), first things first; none where they are the same.
+
+    root: whether the attributes of the top itself count.
+    """
+    one, two = (dict(tree if isinstance(tree, dict) else listing(tree)) for tree in (expected, found))
+    if not root:
+        two[b"/"] = one[b"/"]
     told = [f"{path!r} is missing" for path in sorted(one.keys() - two.keys())]
     told += [f"{path!r} should not be there" for path in sorted(two.keys() - one.keys())]
     for path in sorted(one.keys() & two.keys()):

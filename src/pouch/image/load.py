@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pouch.image import Readable, Report, archive, filing, images, platforms
+from pouch.image import Readable, Report, archive, compression, filing, images, platforms
 from pouch.image import crew as crews
 from pouch.spec import descriptor, digest, errors, manifest, reference
 from pouch.store import gc
@@ -153,15 +153,48 @@ def _docker(source: archive.Archive, raw: bytes) -> list[_Found]:
     saved = manifest.decode(tuple[manifest.SavedImage, ...], raw, "image archive: manifest.json")
     if not saved:
         raise errors.CorruptData("image archive: manifest.json lists no image")
-    return [_saved(source, entry) for entry in saved]
+    beside = _beside(source)
+    return [_saved(source, entry, beside) for entry in saved]
 
 
-def _saved(source: archive.Archive, entry: manifest.SavedImage) -> _Found:
+def _saved(source: archive.Archive, entry: manifest.SavedImage, beside: dict[str, bytes]) -> _Found:
     what = f"image archive: {entry.Config}"
     raw = source.document(source.get(entry.Config, "manifest.json"), entry.Config)
     layers = tuple(_Layer(source.get(name, "manifest.json")) for name in entry.Layers)
     names = tuple(_named(text, "manifest.json") for text in entry.RepoTags or ())
-    return _Found(raw, _config(raw, layers, what), layers, names)
+    config = _config(raw, layers, what)
+    manifest_raw = beside.get(digest.of_bytes(raw), b"")
+    described = _compressed(source, manifest_raw, layers) if manifest_raw else ()
+    return _Found(raw, config, described or layers, names, manifest_raw if described else b"")
+
+
+def _beside(source: archive.Archive) -> dict[str, bytes]:
+    """The manifests of the OCI layout that newer archives have around the same blobs, by their configuration's digest.
+
+    A layout that contradicts itself is as if it were not there: `manifest.json` says what the archive holds.
+    """
+    found: dict[str, bytes] = {}
+    with contextlib.suppress(errors.CorruptData, errors.InvalidInput):
+        member = source.find("index.json")
+        raw = source.document(member, "index.json") if member is not None else b'{"manifests":[]}'
+        for top in manifest.decode(manifest.Index, raw, "image archive: index.json").manifests:
+            if top.media_type in descriptor.MANIFESTS:
+                one = _blob(source, top)
+                found[manifest.decode(manifest.Manifest, one, top.digest).config.digest] = one
+    return found
+
+
+def _compressed(source: archive.Archive, manifest_raw: bytes, layers: tuple[_Layer, ...]) -> tuple[_Layer, ...]:
+    """The layers with what a manifest says of them; none where it means other files, or plain tars: those are compressed on their way."""
+    described = manifest.decode(manifest.Manifest, manifest_raw, "image archive: manifest").layers
+    if len(described) != len(layers) or not all(digest.is_digest(one.digest) for one in described):
+        return ()
+    for layer, one in zip(layers, described, strict=True):
+        if source.find(f"blobs/sha256/{digest.hex_of(one.digest)}") != layer.member or layer.member.size != one.size:
+            return ()
+        if not compression.kind(compression.peeked(source.open(layer.member)).start):
+            return ()
+    return tuple(_Layer(layer.member, one) for layer, one in zip(layers, described, strict=True))
 
 
 def _named(text: str, where: str) -> str:

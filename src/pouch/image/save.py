@@ -30,9 +30,8 @@ OCI_ARCHIVE = "oci-archive"
 _BLOCK = tarfile.BLOCKSIZE
 _BLOBS = f"blobs/{digest.ALGORITHM}"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_PACKED = (b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh")
-"""How what Docker 20.10 does not read in an archive begins: zstd, xz, bzip2."""
-_LONGEST_START = 6
+_READ_BY_ALL = ("", "gzip")
+"""How layers in a docker-archive may be compressed."""
 _PLAIN = {
     descriptor.OCI_MANIFEST: descriptor.OCI_LAYER,
     descriptor.DOCKER_MANIFEST: descriptor.DOCKER_LAYER,
@@ -225,8 +224,8 @@ def _add_docker(kept: content.Content, contents: _Contents, one: _Saved) -> None
 def _docker_blob(kept: content.Content, contents: _Contents, row: db.BlobRow) -> _Blob:
     """A layer in a form that Docker 20.10 reads."""
     with kept.open(row.digest) as file:
-        start = file.read(_LONGEST_START)
-    if not start.startswith(_PACKED):
+        packing = compression.kind(compression.peeked(file).start)
+    if packing in _READ_BY_ALL:
         blob = _Blob(row.digest, row.size, row.digest)
     elif row.diff_id in contents.layers:
         return contents.layers[row.diff_id]
