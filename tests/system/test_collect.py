@@ -87,6 +87,7 @@ def test_what_is_said_of_the_disk_and_that_it_is_flushed(daemon):
     assert base["SharedSize"] == mine["SharedSize"] == base["Size"] > 1_000_000
     assert 3000 < own < 50_000
     assert base["Size"] + own < found["LayersSize"] < base["Size"] + own + 50_000
+    assert 0 <= found["ReclaimableSize"] < 50_000
     [box] = found["Containers"]
     assert box["Names"] == ["/box"]
     assert 3 << 20 <= box["SizeRw"] < 4 << 20

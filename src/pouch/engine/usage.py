@@ -18,7 +18,8 @@ async def usage(equipment: tools.Equipment, containers: shelf.Shelf) -> Document
     """Images from the records; containers by looking at every file they changed, in threads.
 
     An image's Size here is what it takes of the disk: its layers' tars as they unpack and its blobs as they came; SharedSize what of
-    it other images stand on too. Containers have Id, SizeRw and SizeRootFs only: what else they are, `list` says.
+    it other images stand on too; ReclaimableSize (ours), what of all would go with the images that have no container.
+    Containers have Id, SizeRw and SizeRootFs only: what else they are, `list` says.
     """
     pools, images = equipment.pools, equipment.images
     used = await pools.db(images.usage)
@@ -29,6 +30,7 @@ async def usage(equipment: tools.Equipment, containers: shelf.Shelf) -> Document
     whole = {image.id: image.size for image in listed}
     return {
         "LayersSize": used.total,
+        "ReclaimableSize": used.reclaimable,
         "Images": [_image(image, used, users[image.id]) for image in listed],
         "Containers": [
             {"Id": id, "SizeRw": size, "SizeRootFs": size + whole.get(image_id, 0)}

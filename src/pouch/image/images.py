@@ -78,9 +78,13 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the store takes. total: bytes of all layers' tars and blobs; images: what each takes of them, by id."""
+    """What the store takes. total: bytes of all layers' tars and blobs; images: what each takes of them, by id.
+
+    reclaimable: of the total what would go with all images that have no container.
+    """
 
     total: int
+    reclaimable: int
     images: Mapping[str, db.Use]
 
 
@@ -158,8 +162,8 @@ class Images:
 
     def usage(self) -> Usage:
         """What the store takes, and each image of it."""
-        total, uses = self._database.uses()
-        return Usage(total, {use.image_id: use for use in uses})
+        total, reclaimable, uses = self._database.uses()
+        return Usage(total, reclaimable, {use.image_id: use for use in uses})
 
     def get(self, ref: str) -> Image:
         """By id, with or without sha256:, a unique prefix of one, or a reference. NotFound in Docker's sentence."""

@@ -318,11 +318,19 @@ class ImageRecords:
             run.executemany("DELETE FROM blob_sources WHERE digest = ?", [(one,) for one in blobs])
         return Unused(tuple(layers), tuple(blobs), sum(layers.values()) + sum(blobs.values()))
 
-    def uses(self) -> tuple[int, list[Use]]:
-        """Bytes of all layers and blobs, and what each image takes of them."""
+    def uses(self) -> tuple[int, int, list[Use]]:
+        """Bytes of all layers and blobs, those of them that no image with a container stands on, and what each image takes."""
         with self._transaction() as run:
             total = run.execute(
                 "SELECT (SELECT coalesce(sum(size), 0) FROM layers) + (SELECT coalesce(sum(size), 0) FROM blobs)"
+            ).fetchone()[0]
+            kept = run.execute(
+                "WITH used AS (SELECT DISTINCT image_id FROM containers WHERE image_id IS NOT NULL) "
+                "SELECT (SELECT coalesce(sum(size), 0) FROM layers WHERE chain_id IN "
+                "(SELECT chain_id FROM image_layers JOIN used USING (image_id))) + "
+                "(SELECT coalesce(sum(size), 0) FROM blobs WHERE digest IN (SELECT image_id FROM used UNION "
+                "SELECT manifest_digest FROM images JOIN used ON id = image_id UNION "
+                "SELECT digest FROM image_blobs JOIN used USING (image_id)))"
             ).fetchone()[0]
             rows = run.execute(
                 "WITH parts AS (SELECT DISTINCT image_id, chain_id AS name, size FROM image_layers JOIN layers USING (chain_id) "
@@ -331,7 +339,7 @@ class ImageRecords:
                 "SELECT id, coalesce(sum(parts.size), 0), coalesce(sum(CASE WHEN name IN many THEN parts.size END), 0) "
                 "FROM images LEFT JOIN parts ON image_id = id GROUP BY id ORDER BY id"
             ).fetchall()
-        return int(total), [Use(*row) for row in rows]
+        return int(total), int(total - kept), [Use(*row) for row in rows]
 
     # -- what is on the disk ------------------------------------------------------------------------------------------
 

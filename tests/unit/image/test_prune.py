@@ -96,6 +96,10 @@ def test_what_images_take(store):
     assert (usage.images[two.id].size, usage.images[two.id].shared) == (shared + 20 + 30 + 3, shared)
     assert (usage.images[old.id].size, usage.images[old.id].shared) == (10, 0)
     documents = [one.raw for one in (one, two, old)] + [store.images.manifest(image) for image in (one, two)]
+    assert usage.reclaimable == usage.total
+    store.use(one, STOPPED)
+    kept = 10 + 20 + len("base") + len("one") + len(one.raw) + len(store.images.manifest(one))
+    assert store.images.usage().reclaimable == usage.total - kept
     assert usage.total == (10 + 20 + 20 + 30 + 10) + (4 + 3 + 3) + sum(map(len, documents))
 
 

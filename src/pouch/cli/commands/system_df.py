@@ -29,7 +29,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 def summary(usage: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each kind: how many, how many in use, bytes, and bytes that removing the unused would free."""
     return [
-        _row("Images", *_images(usage.get("Images") or [], usage.get("LayersSize") or 0)),
+        _row("Images", *_images(usage.get("Images") or [], usage)),
         _row("Containers", *_containers(usage.get("Containers") or [])),
         _row("Local Volumes", *_volumes(usage.get("Volumes") or [])),
         _row("Build Cache", *_caches(usage.get("BuildCache") or [])),
@@ -43,11 +43,12 @@ def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dic
 Counts = tuple[int, int, int, int]
 
 
-def _images(found: list[dict[str, Any]], layers: int) -> Counts:
-    """What an image that is in use alone has is no longer reclaimable."""
+def _images(found: list[dict[str, Any]], usage: dict[str, Any]) -> Counts:
+    """Another engine does not say what is reclaimable: then what an image that is in use alone has is not."""
     used = [one for one in found if one.get("Containers", 0) > 0]
-    kept = sum(_unique(one) for one in used)
-    return len(found), len(used), layers, layers - kept
+    layers = usage.get("LayersSize") or 0
+    reclaimable = usage.get("ReclaimableSize", layers - sum(_unique(one) for one in used))
+    return len(found), len(used), layers, reclaimable
 
 
 def _unique(one: dict[str, Any]) -> int:

@@ -24,7 +24,7 @@ _PING = Reply(
 
 _KINDS_OF_USAGE = {
     "container": ("Containers",),
-    "image": ("Images", "LayersSize"),
+    "image": ("Images", "LayersSize", "ReclaimableSize"),
     "volume": ("Volumes",),
     "build-cache": ("BuildCache", "BuilderSize"),
 }
