@@ -413,6 +413,17 @@ def test_a_damaged_layer_is_refused_and_nothing_is_left(peer, puller, blob, word
     assert puller.is_empty()
 
 
+def test_what_does_not_fit_is_not_begun(peer, puller, monkeypatch):
+    put(peer, "1", LOWER)
+    real = os.statvfs(puller.places.tmp)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*real[:3], 0, 0, *real[5:])))
+    with pytest.raises(errors.Unavailable, match=r"web:1: \d+ bytes are to come, 0 are free below") as caught:
+        puller.pull("web:1")
+    assert "free some space" in caught.value.hint
+    assert blobs_asked(peer, LOWER) == [0]
+    assert puller.is_empty()
+
+
 def test_as_many_diff_ids_as_layers_are_expected(peer, puller):
     peer.put_image("web", "1", [images.zipped(LOWER)], config(LOWER, UPPER))
     with pytest.raises(errors.CorruptData, match="2 diff_ids for 1 layers"):

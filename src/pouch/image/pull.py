@@ -302,6 +302,7 @@ class _Work:
         for one, incoming in zip(missing, joined, strict=True):
             one.incoming = incoming
         try:
+            self._look_for_room(joined)
             self._announce(layers, missing)
             with self._fetching(missing), self._crew:
                 for layer in layers:
@@ -319,6 +320,17 @@ class _Work:
                 f"{self._name.familiar}: layer {wanted.digest} has {size} bytes, the manifest says {wanted.size}"
             )
         return True
+
+    def _look_for_room(self, coming: Sequence[download.Incoming]) -> None:
+        """What cannot fit is told before it is fetched: blobs have the sizes that the manifest says, or are refused."""
+        needed = sum({one.descriptor.digest: one.descriptor.size - one.count for one in coming}.values())
+        status = os.statvfs(self._store.paths.tmp)
+        free = status.f_bfree * status.f_frsize
+        if needed > free:
+            raise errors.Unavailable(
+                f"{self._name.familiar}: {needed} bytes are to come, {free} are free below {self._store.paths.root}",
+                hint="free some space on its file system, or move pouchd's root directory",
+            )
 
     def _announce(self, layers: Sequence[_Layer], missing: Sequence[_Layer]) -> None:
         for layer in layers:

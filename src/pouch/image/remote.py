@@ -6,7 +6,6 @@ Documents of strangers: each has a limit, its digest and its size are compared, 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -207,8 +206,3 @@ def same_platform(config: manifest.ImageConfig, wanted: descriptor.Platform) -> 
     if not config.architecture and not config.os:
         return True
     return platforms.fits(descriptor.Platform(config.architecture, config.os, config.variant), wanted)
-
-
-def total(layers: Sequence[descriptor.Descriptor]) -> int:
-    """Bytes of all of these together, each once."""
-    return sum({one.digest: one.size for one in layers}.values())
