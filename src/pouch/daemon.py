@@ -230,6 +230,8 @@ def _start_logging(configuration: config.Configuration) -> None:
     else:
         handler.setFormatter(_Text("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=configuration.log_level.upper(), handlers=[handler], force=True)
+    # at debug it writes whole URLs, and those that registries send us to are signed: who knows one may read or write there
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

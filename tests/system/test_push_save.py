@@ -79,6 +79,7 @@ def test_who_may_not_push_is_told_and_secrets_are_in_no_log(daemon, named, tmp_p
         status, steps = push(daemon, ref, X_Registry_Auth=base64.urlsafe_b64encode(header).decode())
         assert (status, steps[-1]["aux"]["Tag"]) == (200, "1")
         assert SECRET not in daemon.log()[before:]
+        assert "_state=" not in daemon.log()[before:]  # of an upload's URL
         assert base64.b64encode(f"ada:{SECRET}".encode()).decode() not in daemon.log()[before:]
 
 
