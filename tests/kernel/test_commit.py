@@ -410,6 +410,19 @@ def test_a_container_that_goes_while_it_is_read_makes_no_image(it):
         it.export()
 
 
+def test_the_container_may_go_on_before_its_layer_is_kept(it, monkeypatch):
+    it.image(BASE)
+    put(f"{it.mount()}/file", bytes(1 << 20))
+    read, keep = threading.Event(), it.store.layers.add_tar
+
+    def slow(*given, **more):
+        assert read.wait(30)
+        return keep(*given, **more)
+
+    monkeypatch.setattr(it.store.layers, "add_tar", slow)
+    assert len(it.commit(read=read.set).layers) == 2
+
+
 def test_a_layer_that_cannot_be_kept_makes_no_image_and_ends_its_reader(it, monkeypatch):
     it.image(BASE)
     put(f"{it.mount()}/file", bytes(20 << 20))

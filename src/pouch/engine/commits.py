@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import io
@@ -52,6 +53,7 @@ class Commits:
         base = await self._equipment.pools.db(self._equipment.images.get, one.record.image_id)
         wanted = committing.configuration(_config(one.record, base.config.config or {}), config, changes)
         made_at = committing.created(clock.rfc3339(self._equipment.clock.now_ns()))
+        loop, read = asyncio.get_running_loop(), asyncio.Event()
 
         def work() -> str:
             request = committing.Request(
@@ -63,11 +65,15 @@ class Commits:
                 author=author,
                 comment=message,
                 created_by=" ".join(one.record.cmd),
+                read=lambda: loop.call_soon_threadsafe(read.set),
             )
             return committing.commit(self._equipment.images, request, _Warnings(one.id))
 
         async with self._still(one) if pause else contextlib.nullcontext():
-            id = await self._equipment.pools.long(work)
+            running = asyncio.create_task(self._equipment.pools.long(work), name="commit")
+            running.add_done_callback(lambda _: read.set())
+            await read.wait()
+        id = await running
         attributes = {"comment": message, "imageID": id, "imageRef": references[0] if references else ""}
         events.of_container(self._equipment.events, one.record, "commit", **attributes)
         return id

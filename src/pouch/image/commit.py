@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pouch.image import Report, conduit, diff, images, instructions, layers, packing, silent
+from pouch.image import Report, conduit, diff, images, instructions, layers, packing, silent, tarwriter
 from pouch.spec import descriptor, manifest
 
 _KEPT = ("architecture", "os", "variant", "os.version", "os.features")
@@ -20,6 +20,7 @@ class Request:
     """What is committed, and what the image says of itself.
 
     config: the `config` member of the new document; references: canonical; created: RFC 3339; created_by: the container's command.
+    read: called, in another thread, as soon as the files have been read: the container may go on then.
     """
 
     base: images.Image
@@ -30,6 +31,7 @@ class Request:
     author: str = ""
     comment: str = ""
     created_by: str = ""
+    read: Callable[[], object] = lambda: None
 
 
 def commit(store: images.Images, request: Request, warn: packing.Warn, report: Report = silent) -> str:
@@ -41,8 +43,13 @@ def commit(store: images.Images, request: Request, warn: packing.Warn, report: R
     blobs = [descriptor.Descriptor(row.media_type, row.digest, row.size) for row in store.blobs(base)]
     with store.lease([*base.layers, *(blob.digest for blob in blobs)]) as lease:
         added = None
+
+        def pack(sink: tarwriter.Sink) -> None:
+            request.files.write_layer(sink, warn)
+            request.read()
+
         if request.files.changed():
-            with conduit.produced(lambda sink: request.files.write_layer(sink, warn), "layer of a commit") as stream:
+            with conduit.produced(pack, "layer of a commit") as stream:
                 added = store.layers.add_tar(base.layers, stream, report, lease, what="layer of the commit")
             blobs.append(added.blob)
         raw = manifest.encode(_document(request, added))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 from pouch.image import Readable, tarwriter
 
-_AHEAD = 4 << 20
-"""Bytes that may wait for the reader."""
+AHEAD = 16 << 20
+"""Bytes that may wait for the reader. What fits is packed at once, however slow he is: a container need not stand still longer."""
 
 
 class _Conduit:
@@ -27,7 +27,7 @@ class _Conduit:
     def write(self, data: bytes, /) -> int:
         """Hand bytes over, as soon as there is room. BrokenPipeError once nobody reads any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._left or self._waiting < _AHEAD)
+            self._changed.wait_for(lambda: self._left or self._waiting < AHEAD)
             if self._left:
                 raise BrokenPipeError
             self._pieces.append(data)
