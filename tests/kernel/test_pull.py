@@ -587,3 +587,24 @@ def test_layers_that_another_removes_meanwhile_stay(peer, puller):
     go.set()
     assert puller.content_of(running.result().id, "etc/a") == "a" * 100_000
     assert blobs_asked(peer, LOWER) == [1]
+
+
+def test_who_waits_for_anothers_unpacking_can_leave(peer, puller):
+    put(peer, "1", RANDOM)
+    go = threading.Event()
+
+    def held(handler):
+        assert go.wait(PATIENCE)
+        handler.answer_truly()
+
+    peer.misbehave(held, path=f"/blobs/{images.sha256(images.zipped(RANDOM))}")
+    first_steps, second_steps, cancel = Steps(), Steps(), threading.Event()
+    first = puller.beside("web:1", first_steps)
+    first_steps.wait("Pulling fs layer")
+    second = puller.beside("web:1", second_steps, cancel)
+    second_steps.wait("Pulling fs layer")
+    cancel.set()
+    with pytest.raises(errors.Unavailable, match="cancelled"):
+        second.result()
+    go.set()
+    first.result()

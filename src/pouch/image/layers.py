@@ -19,6 +19,10 @@ _STEP = 1 << 20
 """Bytes between two reports of progress."""
 
 
+_LOOK = 0.1
+"""Seconds between two looks at whether a wait still has a purpose."""
+
+
 @dataclass(slots=True)
 class _Turn:
     """Whose turn it is to make one layer."""
@@ -61,15 +65,17 @@ class Layers:
         total: int = 0,
         status: str = "Loading layer",
         crew: crews.Crew | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> bool:
         """Have a layer unpacked; whether it was not there before. chain: the chain-ids up to its own, bottom first, all leased.
 
         opened: gives it as it is stored, compressed or not, if it is needed; a file is sent by the kernel. total: its size for
         reports, 0 if unknown; status: what they say. crew: where several layers come one after the other.
+        check: raises what ends the wait while another has it unpacked.
         """
         own = chain[-1]
         step = _Step(report, status, diff_id, total)
-        with self._alone(own), contextlib.ExitStack() as stack:
+        with self._alone(own, check), contextlib.ExitStack() as stack:
             if self.exists(own):
                 return False
             home = stack.enter_context(self._home())
@@ -130,14 +136,18 @@ class Layers:
         return self._database.find_layer(chain_id) is not None and os.path.isdir(self._paths.layer(chain_id))
 
     @contextlib.contextmanager
-    def _alone(self, chain_id: str) -> Iterator[None]:
+    def _alone(self, chain_id: str, check: Callable[[], None] = lambda: None) -> Iterator[None]:
         """One at a time for each layer; who waited finds it made."""
         with self._lock:
             turn = self._making.setdefault(chain_id, _Turn())
             turn.users += 1
         try:
-            with turn.lock:
+            while not turn.lock.acquire(timeout=_LOOK):
+                check()
+            try:
                 yield
+            finally:
+                turn.lock.release()
         finally:
             with self._lock:
                 turn.users -= 1

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from pouch.image import Readable, Report, crew, download, images, platforms, remote
 from pouch.spec import descriptor, digest, errors, reference
@@ -421,17 +421,20 @@ class _Work:
         due = _Pace(self._puller.clock)
 
         def told(status: str, id: str = "", current: int = 0, total: int = 0) -> None:  # noqa: ARG001 - a Report has it
+            self._course.check()
             if not id:
                 self._report(status)
             elif (layer.incoming is None or layer.fetched.is_set()) and due():
-                self._report("Extracting", layer.id, min(opened.position, layer.wanted.size), layer.wanted.size)
+                self._report("Extracting", layer.id, current, layer.wanted.size)
 
         if layer.unpacked:
             with opened.open() as stream:
                 self._store.layers.compare(layer.diff_id, stream)
             made = True
         else:
-            made = self._store.layers.ensure(layer.chain, layer.diff_id, opened.open, told, crew=self._crew)
+            made = self._store.layers.ensure(
+                layer.chain, layer.diff_id, opened.open, told, crew=self._crew, check=self._course.check
+            )
         layer.unpacked, layer.proved = True, made
         if made and layer.incoming is not None:
             layer.incoming.proved.add(layer.diff_id)
@@ -450,33 +453,22 @@ class _Opened:
         self._store = store
         self._layer = layer
         self._course = course
-        self._stream: BinaryIO | download.Reader | None = None
-        self.position = 0
-        """Bytes taken."""
+        self._reader: download.Reader | None = None
 
     @property
     def stale(self) -> bool:
         """Whether a mirror's wrong bytes were taken, and the right ones have come now."""
-        return isinstance(self._stream, download.Reader) and self._stream.stale
+        return self._reader is not None and self._reader.stale
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Readable]:
         """See `layers.Layers.ensure`."""
-        with contextlib.ExitStack() as stack:
-            if self._layer.incoming is None:
-                self._stream = stack.enter_context(self._store.content.open(self._layer.wanted.digest))
-            else:
-                self._stream = self._layer.incoming.reader(self._course.check)
-            self.position = 0
-            yield self
-
-    def read(self, size: int, /) -> bytes:
-        """See `image.Readable`."""
-        assert self._stream is not None
-        self._course.check()
-        piece = self._stream.read(size)
-        self.position += len(piece)
-        return piece
+        if self._layer.incoming is not None:
+            self._reader = self._layer.incoming.reader(self._course.check)
+            yield self._reader
+        else:
+            with self._store.content.open(self._layer.wanted.digest) as file:
+                yield file
 
 
 class _Pace:
