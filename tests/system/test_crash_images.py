@@ -17,7 +17,7 @@ from pouch.image import images, load, silent
 from pouch.store import content, db, paths
 
 KILLS = int(os.environ.get("POUCH_TEST_KILLS", "12"))
-ROUNDS = 4
+ROUNDS = 6
 """Kills of one daemon's store, before another begins with an empty one."""
 
 
