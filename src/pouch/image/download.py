@@ -38,12 +38,16 @@ class Source(Protocol):
         """The blob's bytes from an offset on. Their number is right, their digest is not looked at."""
 
 
-class Stale(errors.CorruptData):
-    """What was read turned out wrong, and comes anew from elsewhere: read it from its start."""
+class Stale(Exception):
+    """What was read turned out wrong, and comes anew from elsewhere: read it from its start. No error for a client."""
 
 
-class Unwritable(errors.Unavailable):
+class _UnwritableError(Exception):
     """What cannot be kept now: another's attempt would fail too."""
+
+    def __init__(self, reason: errors.Unavailable) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Incoming:
@@ -110,10 +114,12 @@ class Incoming:
                 self._adopt()
             else:
                 self._download(source, told, check, complete)
-        except (errors.CorruptData, Unwritable) as error:
-            with self._changed:
-                self._spoiled = error
+        except errors.CorruptData as error:
+            self._spoiled = error
             raise
+        except _UnwritableError as error:
+            self._spoiled = error.reason
+            raise error.reason from None
         finally:
             with self._changed:
                 self._busy = False
@@ -240,7 +246,7 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except errors.Unavailable as error:
-        raise Unwritable(error.message, hint=error.hint) from error
+        raise _UnwritableError(error) from error
 
 
 class Reader:

@@ -365,16 +365,20 @@ class _Work:
                 thread.join()
 
     def _fetch_some(self, queue: deque[_Layer]) -> None:
+        with contextlib.suppress(IndexError):
+            while not self._course.failure:
+                self._fetch_one(queue.popleft())
+
+    def _fetch_one(self, layer: _Layer) -> None:
+        """A failure is raised where the layers are unpacked."""
+        assert layer.incoming is not None
         try:
-            while queue:
-                with contextlib.suppress(IndexError):
-                    self._fetch(queue.popleft())
-        except BaseException as error:  # noqa: BLE001 - raised where the layers are unpacked
-            by_registry = isinstance(error, errors.Unavailable) and not isinstance(error, download.Unwritable)
+            self._fetch(layer, layer.incoming)
+        except BaseException as error:  # noqa: BLE001 - kept
+            by_registry = isinstance(error, errors.Unavailable) and not layer.incoming.spoiled
             self._course.fail(error, resumable=by_registry)
 
-    def _fetch(self, layer: _Layer) -> None:
-        assert layer.incoming is not None
+    def _fetch(self, layer: _Layer, incoming: download.Incoming) -> None:
         self._course.check()
         due = _Pace(self._puller.clock)
         size = layer.wanted.size
@@ -386,7 +390,7 @@ class _Work:
         def complete() -> None:
             self._report("Verifying Checksum", layer.id)
 
-        layer.incoming.fetch(self._repository, told, self._course.check, complete)
+        incoming.fetch(self._repository, told, self._course.check, complete)
         self._report("Download complete", layer.id)
         layer.fetched.set()
 
@@ -400,7 +404,7 @@ class _Work:
         while not self._is_proved(layer):
             try:
                 self._unpack(layer, opened)
-            except errors.CorruptData:
+            except (errors.CorruptData, download.Stale):
                 self._wait_for(layer)  # where the digest is wrong too, that is what is to be said
                 if not opened.stale:
                     raise
