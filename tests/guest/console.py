@@ -19,8 +19,10 @@ class Results:
     notes: list[str] = field(default_factory=list)
     rows: list[tuple[str, float]] = field(default_factory=list)
     """Name and seconds."""
-    again: bool = False
-    """The guest wants to be booted once more."""
+    again: str = ""
+    """The guest wants to be booted once more; what it is to be told then."""
+    cut: bool = False
+    """The guest wants its power cut, at once."""
     booted: str = ""
     ended: str = ""
     """The exit code of what ran in it; "" when it never ended."""
@@ -64,7 +66,8 @@ class Results:
             return f"NO {at}{name}: {said['seen']}"
         if "row" in said:
             self.rows.append((str(said["row"]), float(str(said["seconds"]))))
-        self.again = self.again or bool(said.get("again"))
+        self.again = str(said.get("again", self.again))
+        self.cut = self.cut or bool(said.get("cut"))
         if "note" in said:
             self.notes.append(str(said["note"]))
             return f"   {at}{said['note']}"

@@ -309,8 +309,8 @@ class Store:
             for position, chain_id in enumerate(image.layers):
                 if chain_id not in self._expected:
                     self._unpack(image.layers[: position + 1], rows)
-                    self._expected[chain_id] = _timeless(self._own.layer(chain_id))
-                found = _timeless(self._places.layer(chain_id))
+                    self._expected[chain_id] = timeless(self._own.layer(chain_id))
+                found = timeless(self._places.layer(chain_id))
                 assert treedigest.differences(self._expected[chain_id], found) == [], chain_id
 
     def _unpack(self, chain, rows):
@@ -322,7 +322,7 @@ class Store:
             )
 
 
-def _timeless(tree):
+def timeless(tree):
     """A tree without the times that no layer says: of whiteouts, and of directories that are only on the way to something."""
     found = treedigest.listing(tree)
     for one in found.values():

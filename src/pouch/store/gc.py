@@ -120,13 +120,14 @@ class Collector:
         layers = {digest.hex_of(layer.chain_id) for layer in self._database.layers()}
         layers.add(os.path.basename(self._paths.skeleton))
         blobs = {digest.hex_of(blob) for blob in self._database.blobs()}
-        self.bury(
-            [
-                *unfinished,
-                *(f"{self._paths.layers}/{name}" for name in os.listdir(self._paths.layers) if name not in layers),
-                *(f"{self._paths.blobs}/{name}" for name in os.listdir(self._paths.blobs) if name not in blobs),
-            ]
-        )
+        unknown_layers = [
+            f"{self._paths.layers}/{name}" for name in os.listdir(self._paths.layers) if name not in layers
+        ]
+        unknown_blobs = [f"{self._paths.blobs}/{name}" for name in os.listdir(self._paths.blobs) if name not in blobs]
+        if unfinished or unknown_layers or unknown_blobs:
+            counts = (len(unfinished), len(unknown_layers), len(unknown_blobs))
+            log.info("what was left behind is deleted: %d unfinished, %d layers and %d blobs without a record", *counts)
+        self.bury([*unfinished, *unknown_layers, *unknown_blobs])
         self.collect()
 
     def _adopt(self) -> None:

@@ -1,15 +1,20 @@
-"""What is run in the guest: `python3 -m inside [ROW...]`, without rows all; `--again` after the row poweroff and the next boot."""
+"""What is run in the guest: `python3 -m inside [ROW...]`, without rows all. The kernel's command line says what comes after another boot."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
-from inside import host, install, machines, plain, report, shutdown, survival
+from inside import cuts, host, install, machines, pictures, plain, report, shutdown, survival
 
 BOOKWORM, TRIXIE = "debian:bookworm", "debian:trixie"
+POWEROFF, CUTS = "poweroff", "power-cuts"
+WITHOUT_MACHINES = ("plain-", "pictures", "change-", CUTS)
+"""How rows begin that need no image with an init."""
 ROWS = {
     "plain-systemd-crun": lambda: plain.all_of("systemd", "crun"),
     "plain-systemd-runc": lambda: plain.all_of("systemd", "runc"),
+    "pictures": pictures.all_of,
     "bookworm-systemd-crun": lambda: machines.all_of("systemd", "crun", BOOKWORM),
     "trixie-systemd-crun": lambda: machines.all_of("systemd", "crun", TRIXIE),
     "bookworm-systemd-runc": lambda: machines.all_of("systemd", "runc", BOOKWORM),
@@ -23,25 +28,40 @@ ROWS = {
     "bookworm-cgroupfs-runc": lambda: machines.all_of("cgroupfs", "runc", BOOKWORM),
     "stop-cgroupfs-crun": lambda: machines.stopping("cgroupfs", "crun", TRIXIE),
     "survival-cgroupfs": lambda: survival.all_of("cgroupfs"),
-    "poweroff": shutdown.prepare,
+    POWEROFF: lambda: None,
+    CUTS: lambda: None,
 }
-"""In the order in which they run: the daemon changes its cgroup manager as seldom as can be."""
+"""In the order in which they run: the daemon changes its cgroup manager as seldom as can be. The last two need more boots."""
 
 
-def main(chosen: list[str]) -> int:
+def main() -> int:
     """Run the rows; 0 whatever they find: the results are read on the console."""
-    if chosen == ["--again"]:
+    words = argparse.ArgumentParser()
+    words.add_argument("rows", nargs="*", choices=[[], *ROWS])
+    chosen = words.parse_args().rows or list(ROWS)
+    again = host.read("/proc/cmdline").partition(" guest.again=")[2]
+    if not again:
+        _first(chosen)
+    if again == shutdown.AGAIN:
         shutdown.came_back()
-        _tell_journal()
-        return 0
+    elif POWEROFF in chosen and not again:
+        shutdown.prepare()
+        chosen = []  # the rest comes after the next boot
+    if CUTS in chosen:
+        cuts.go_on()
+    _tell_journal()
+    return 0
+
+
+def _first(chosen: list[str]) -> None:
     install.the_guest()
     install.from_source()
     install.the_service()
     install.the_doctor()
-    install.images()
+    install.images(machines=not all(name.startswith(WITHOUT_MACHINES) for name in chosen))
     manager = "systemd"
     for name, row in ROWS.items():
-        if chosen and name not in chosen:
+        if name not in chosen:
             continue
         wanted = "cgroupfs" if "cgroupfs" in name else "systemd"
         if wanted != manager:
@@ -51,8 +71,6 @@ def main(chosen: list[str]) -> int:
                 group.equal("driver", info, wanted)
             manager = wanted
         row()
-    _tell_journal()
-    return 0
 
 
 def _tell_journal() -> None:
@@ -62,4 +80,4 @@ def _tell_journal() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -6,6 +6,8 @@ from inside import host, machines, report
 
 WITNESS = "/var/lib/pouch-witness"
 APP = f"trap 'echo heard >> {WITNESS}/app; exit 0' TERM; echo up; while :; do sleep 0.2; done"
+AGAIN = "poweroff"
+"""What the next boot is told."""
 NAMES = ("witness", "bystander", "unwanted")
 
 
@@ -21,7 +23,7 @@ def prepare() -> None:
         row.equal("a machine runs", host.inspect("witness")["State"]["Boot"], "running")
         with open(f"{WITNESS}/address", "w", encoding="ascii") as file:
             file.write(host.inspect("witness")["NetworkSettings"]["IPAddress"])
-        report.say(again=True)
+        report.say(again=AGAIN)
 
 
 def came_back() -> None:

@@ -137,7 +137,8 @@ def test_where_nothing_can_be_moved_it_is_deleted_in_place(store, monkeypatch, c
     assert "is deleted where it is: No space left on device" in caplog.text
 
 
-def test_at_the_start_everything_goes_that_no_record_knows_or_nobody_uses(store):
+def test_at_the_start_everything_goes_that_no_record_knows_or_nobody_uses(store, caplog):
+    caplog.set_level("INFO")
     with store.collector.lease(store.names("kept", ["a"])):
         store.image("kept", ["a"])
     kept = store.left()
@@ -151,6 +152,10 @@ def test_at_the_start_everything_goes_that_no_record_knows_or_nobody_uses(store)
     store.content.put(b"b")
     store.collector.tidy()
     assert store.left() == kept
+    assert "what was left behind is deleted: 3 unfinished, 1 layers and 1 blobs without a record" in caplog.text
+    caplog.clear()
+    store.collector.tidy()
+    assert caplog.text == ""
 
 
 def test_documents_of_before_blobs_were_noted_are_noted_at_the_start(store):

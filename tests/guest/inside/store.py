@@ -1,0 +1,43 @@
+"""A store from outside, with pouch's own environment: `/opt/pouch/bin/python3 -m inside.store ROOT [check]` prints what `look` says as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+
+from support import kill, treedigest
+
+from pouch.store import db, paths
+
+
+def look(root: str, *, check: bool) -> dict[str, object]:
+    """wrong: if that is to be checked, the first thing that does not agree (records, blobs, layers, manifests; layers with
+
+    what their blobs unpack to); images: id by name; layers: chain-ids by image; trees: digest of a layer's files by chain-id.
+    """
+    wrong = _wrong(root) if check else ""
+    places = paths.Paths(root, "/nowhere")
+    with contextlib.closing(db.Database(places.db)) as records:
+        rows = records.images()
+        layers = [row.chain_id for row in records.layers()]
+    return {
+        "wrong": wrong,
+        "images": {name: row.id for row in rows for name in row.references},
+        "layers": {row.id: row.layers for row in rows},
+        "trees": {one: treedigest.of(kill.timeless(places.layer(one))) for one in layers},
+    }
+
+
+def _wrong(root: str) -> str:
+    with contextlib.closing(kill.Store(root)) as store:
+        try:
+            store.check()
+        except AssertionError:
+            return traceback.format_exc()[-1500:]
+    return ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(look(sys.argv[1], check="check" in sys.argv[2:])))
