@@ -113,6 +113,29 @@ def test_it_stands_still_meanwhile_unless_told_otherwise(daemon, unnamed):
     assert daemon.inspect(box)["State"]["Status"] == "running"
 
 
+def test_clients_that_send_archives_slowly_hold_up_nobody(daemon, unnamed):
+    box = daemon.box("--name", "hurried")
+    head = b"POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(daemon.socket)
+            client.sendall(head + bytes(16))
+        daemon.until(lambda: spools(daemon) == 8, what="all wait for their clients")
+        assert commit(daemon, box)[0] == 201
+        assert daemon.out("diff", box) == ""
+    assert daemon.inspect(box)["State"]["Status"] == "running"
+
+
+def spools(daemon):
+    """How many archives the daemon is reading."""
+    found = []
+    for fd in os.listdir(f"/proc/{daemon.process.pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}"))
+    return sum(one.startswith(f"{daemon.root}/tmp/") for one in found)
+
+
 def test_one_that_its_user_has_paused_stays_so(daemon, unnamed):
     box = daemon.box()
     daemon.pouch("pause", box)

@@ -31,7 +31,8 @@ class Archives:
                     report(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
                     tell("image", "load", name, {"name": name})
 
-        return self._jobs.run(work, asyncio.create_task(upload.feed(chunks), name="upload"))
+        feeding = asyncio.create_task(upload.feed(chunks), name="upload")
+        return self._jobs.run(work, feeding, threads=self._equipment.pools.uploads)
 
     async def save(self, refs: Sequence[str], *, format: str = "", compression: str = "") -> AsyncIterator[bytes]:
         """See the facade. What is wrong shows when the first piece is asked for, before there is one."""
@@ -69,7 +70,8 @@ class Archives:
             report(id)
             tell("image", "import", id, {"name": name or id})
 
-        return self._jobs.run(work, asyncio.create_task(upload.feed(chunks), name="upload"))
+        feeding = asyncio.create_task(upload.feed(chunks), name="upload")
+        return self._jobs.run(work, feeding, threads=self._equipment.pools.uploads)
 
     async def bootstrap(
         self, name: str, include: tuple[str, ...], variant: str, mirror: str, *, keyring: str = "", date: str = ""

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import logging
+import queue
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -53,9 +54,13 @@ class Commits:
         base = await self._equipment.pools.db(self._equipment.images.get, one.record.image_id)
         wanted = committing.configuration(_config(one.record, base.config.config or {}), config, changes)
         made_at = committing.created(clock.rfc3339(self._equipment.clock.now_ns()))
-        loop, read = asyncio.get_running_loop(), asyncio.Event()
+        loop, begun, read = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        go_on: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
         def work() -> str:
+            loop.call_soon_threadsafe(begun.set)
+            if not go_on.get():
+                raise errors.Unavailable("the commit was given up before it began")
             request = committing.Request(
                 base=base,
                 files=self._files(one),
@@ -69,10 +74,21 @@ class Commits:
             )
             return committing.commit(self._equipment.images, request, _Warnings(one.id))
 
-        async with self._still(one) if pause else contextlib.nullcontext():
-            running = asyncio.create_task(self._equipment.pools.long(work), name="commit")
-            running.add_done_callback(lambda _: read.set())
-            await read.wait()
+        def ended(task: asyncio.Task[str]) -> None:
+            begun.set()
+            read.set()
+            if not task.cancelled():
+                task.exception()  # who left does not ask
+
+        running = asyncio.create_task(self._equipment.pools.long(work), name="commit")
+        running.add_done_callback(ended)
+        try:
+            await begun.wait()  # only then: a container must not stand still until others have done with the threads
+            async with self._still(one) if pause else contextlib.nullcontext():
+                go_on.put(True)
+                await read.wait()
+        finally:
+            go_on.put(False)  # for a thread that waits still
         id = await running
         attributes = {"comment": message, "imageID": id, "imageRef": references[0] if references else ""}
         events.of_container(self._equipment.events, one.record, "commit", **attributes)

@@ -24,6 +24,7 @@ class Pools:
         self._long = ThreadPoolExecutor(4, "long")
         self._streams = ThreadPoolExecutor(64, "stream")
         self._pulls = ThreadPoolExecutor(16, "pull")
+        self._uploads = ThreadPoolExecutor(16, "upload")
         self._background = ThreadPoolExecutor(2, "background")
 
     async def db(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -54,9 +55,13 @@ class Pools:
         """Images from registries: minutes, of which some are spent unpacking."""
         return await _run(self._pulls, fn, *args, **kwargs)
 
+    async def uploads(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Images that clients send, as slowly as they like."""
+        return await _run(self._uploads, fn, *args, **kwargs)
+
     def close(self) -> None:
         """Wait for what is running and for what was put off, take no more."""
-        for pool in (self._pulls, self._streams, self._long, self._fs, self._db):
+        for pool in (self._pulls, self._uploads, self._streams, self._long, self._fs, self._db):
             pool.shutdown(wait=True, cancel_futures=True)
         self._background.shutdown(wait=True)
 
