@@ -200,6 +200,10 @@ def _notify(message: str) -> None:
         client.send(message.encode())
 
 
+_LONGEST_ENTRY = 32 << 10
+"""Characters, with a traceback."""
+
+
 class _JsonLines(logging.Formatter):
     """One JSON object a line: time (RFC 3339), level, logger, message, and a traceback where there is one."""
 
@@ -216,11 +220,19 @@ class _JsonLines(logging.Formatter):
 
 
 class _Text(logging.Formatter):
-    """`TIME LEVEL logger: message`; control characters escaped, as what containers call themselves ends up here."""
+    """`TIME LEVEL logger: message`; control characters escaped, as what containers call themselves ends up here.
+
+    Further lines are set in: nobody's text begins a line, and so none looks like another entry.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return "".join(letter if letter == "\n" or letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+        if len(text) > _LONGEST_ENTRY:
+            text = f"{text[:_LONGEST_ENTRY]}... ({len(text)} characters)"
+        lines = text.rstrip("\n").split("\n")
+        return "\n  ".join(
+            "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line) for line in lines
+        )
 
 
 def _start_logging(configuration: config.Configuration) -> None:
