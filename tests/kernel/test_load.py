@@ -470,3 +470,28 @@ def test_an_archive_that_is_a_bomb_is_refused(store, monkeypatch):
         store.load(bomb)
     assert caught.value.hint == "the limit is max-layer-ratio in pouchd's configuration"
     assert store.left() == NOTHING
+
+
+# -- documents that are a burden ------------------------------------------------------------------------------------------
+
+
+def test_one_configuration_named_a_thousand_times_does_not_fill_the_memory(store):
+    config = json.loads(picture().document())
+    config["rootfs"]["diff_ids"] = []
+    raw = json.dumps(config).encode().ljust(8 << 20)
+    saved = json.dumps([{"Config": "c", "Layers": []}] * 1000).encode()
+    with pytest.raises(errors.CorruptData, match="its manifests and configurations have more than"):
+        store.load(images.archive_of(None, {"manifest.json": saved, "c": raw}))
+    assert store.left() == NOTHING
+
+
+@pytest.mark.parametrize("where", ["name", "type", "tag", "digest"])
+def test_a_strangers_text_is_short_and_printable_in_a_message(store, where):
+    evil = "\x1b[31m\n" + "z" * 50_000
+    entry = {"Config": evil if where == "name" else "c", "Layers": [], "RepoTags": [evil] if where == "tag" else []}
+    rootfs = {"type": evil if where == "type" else "layers", "diff_ids": [evil] if where == "digest" else []}
+    files = {"manifest.json": json.dumps([entry]).encode(), "c": json.dumps({"rootfs": rootfs}).encode()}
+    with pytest.raises(errors.CorruptData) as raised:
+        store.load(images.archive_of(None, files))
+    assert len(raised.value.message) < 700
+    assert raised.value.message.isprintable()

@@ -15,6 +15,8 @@ from pouch.store import content
 
 LONGEST_DOCUMENT = 8 << 20
 """Bytes of a manifest or configuration."""
+MOST_DOCUMENTS = 64 << 20
+"""Bytes of all of an archive's documents, each as often as it is named: they are held in memory."""
 MOST_MEMBERS = 100_000
 _DEEPEST_LINK = 40
 
@@ -38,6 +40,7 @@ class Archive:
         self._members: dict[str, Member | str] = {}
         """A string is the name that a link leads to."""
         self._tmp = tmp
+        self._read_so_far = 0
         try:
             self._spool: BinaryIO = tempfile.TemporaryFile(dir=tmp)  # noqa: SIM115 - open as long as the archive
         except OSError as error:
@@ -67,7 +70,7 @@ class Archive:
             if not isinstance(found, str):
                 return found
             name = found
-        raise errors.CorruptData(f"image archive: {name} is a link without end")
+        raise errors.CorruptData(f"image archive: {errors.shown(name)} is a link without end")
 
     def get(self, name: str, wanted_by: str) -> Member:
         """As find; raises CorruptData naming who wants it."""
@@ -83,6 +86,11 @@ class Archive:
         if member.size > LONGEST_DOCUMENT:
             raise errors.CorruptData(
                 f"image archive: {what} has {member.size} bytes, expected {LONGEST_DOCUMENT} at most"
+            )
+        self._read_so_far += member.size
+        if self._read_so_far > MOST_DOCUMENTS:
+            raise errors.CorruptData(
+                f"image archive: its manifests and configurations have more than {MOST_DOCUMENTS} bytes"
             )
         return Slice(self._spool, member).read(member.size)
 

@@ -26,6 +26,8 @@ SHORTEST_PREFIX = 4
 MOST_LAYERS = 500
 _NO_LABELS = len("{}")
 _DECODED_KEPT = 64
+_LARGEST_KEPT = 64 << 10
+"""Bytes of a configuration that is kept decoded; hardly any is larger."""
 """Configurations that are kept decoded: a container of one of the last images need not wait for the disk."""
 
 _PREFIX = re.compile(rf"(?:{digest.ALGORITHM}:)?([0-9a-f]{{1,64}})")
@@ -360,8 +362,10 @@ class Images:
             decoded = self._decoded.get(row.id)
             if decoded is None:
                 raw = self.content.read(row.id)
-                decoded = self._decoded[row.id] = (raw, decode_config(raw))
-            self._decoded.move_to_end(row.id)
+                decoded = (raw, decode_config(raw))
+            if len(raw := decoded[0]) <= _LARGEST_KEPT:
+                self._decoded[row.id] = decoded
+                self._decoded.move_to_end(row.id)
             while len(self._decoded) > _DECODED_KEPT:
                 self._decoded.popitem(last=False)
         raw, config = decoded
@@ -382,7 +386,7 @@ def decode_config(raw: bytes, what: str = "image configuration") -> manifest.Ima
     """A configuration whose layers can be stacked. Raises CorruptData."""
     config = manifest.decode_config(raw, what)
     if config.rootfs.type != "layers":
-        raise errors.CorruptData(f'{what}: rootfs.type is "{config.rootfs.type}", expected "layers"')
+        raise errors.CorruptData(f'{what}: rootfs.type is "{errors.shown(config.rootfs.type)}", expected "layers"')
     if len(config.rootfs.diff_ids) > MOST_LAYERS:
         raise errors.CorruptData(f"{what}: {len(config.rootfs.diff_ids)} layers, expected at most {MOST_LAYERS}")
     _check_members(config.config or {}, what)

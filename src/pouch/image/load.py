@@ -122,7 +122,7 @@ def _record(store: images.Images, one: _Found, manifest_raw: bytes, report: Repo
     names = [images.familiar(name) for name in one.references] or [image.id]
     here = platforms.host()
     if (one.config.os, one.config.architecture) != (here.os, here.architecture):
-        made_for = f"{one.config.os or 'unknown'}/{one.config.architecture or 'unknown'}"
+        made_for = errors.shown(f"{one.config.os or 'unknown'}/{one.config.architecture or 'unknown'}")
         report(f"Warning: {names[0]} is made for {made_for}, this host is {platforms.spell(here)}")
     return names
 
@@ -143,7 +143,8 @@ def _config(raw: bytes, layers: tuple[_Layer, ...], what: str) -> manifest.Image
     config = images.decode_config(raw, what)
     if len(config.rootfs.diff_ids) != len(layers):
         raise errors.CorruptData(f"{what}: {len(config.rootfs.diff_ids)} diff_ids for {len(layers)} layers")
-    return config
+    # an archive may have many, and what else they say is large when it is decoded
+    return manifest.ImageConfig(config.rootfs, config.architecture, config.os, config.variant)
 
 
 # -- docker-archive ---------------------------------------------------------------------------------------------------
@@ -158,8 +159,8 @@ def _docker(source: archive.Archive, raw: bytes) -> list[_Found]:
 
 
 def _saved(source: archive.Archive, entry: manifest.SavedImage, beside: dict[str, bytes]) -> _Found:
-    what = f"image archive: {entry.Config}"
-    raw = source.document(source.get(entry.Config, "manifest.json"), entry.Config)
+    what = f"image archive: {errors.shown(entry.Config)}"
+    raw = source.document(source.get(entry.Config, "manifest.json"), errors.shown(entry.Config))
     layers = tuple(_Layer(source.get(name, "manifest.json")) for name in entry.Layers)
     names = tuple(_named(text, "manifest.json") for text in entry.RepoTags or ())
     config = _config(raw, layers, what)
@@ -215,7 +216,7 @@ def _oci(source: archive.Archive, raw: bytes) -> list[_Found]:
         # the platforms of one image, without an index of their own
         tops = (platforms.choose(tops, platforms.host(), "image archive"),) if any(t.platform for t in tops) else tops
     for top in tops:
-        chosen = _manifest(source, top, _name(top) or top.digest, 0)
+        chosen = _manifest(source, top, errors.shown(_name(top) or top.digest), 0)
         if chosen is None:
             continue
         name = _name(top)
@@ -263,7 +264,7 @@ def _described(source: archive.Archive, given: descriptor.Descriptor) -> _Found:
 
 def _member(source: archive.Archive, given: descriptor.Descriptor, wanted_by: str) -> archive.Member:
     if not digest.is_digest(given.digest):
-        raise errors.CorruptData(f'{wanted_by}: "{given.digest}" is no sha256 digest')
+        raise errors.CorruptData(f'{wanted_by}: "{errors.shown(given.digest)}" is no sha256 digest')
     member = source.get(f"blobs/sha256/{digest.hex_of(given.digest)}", wanted_by.removeprefix("image archive: "))
     if member.size != given.size:
         raise errors.CorruptData(f"image archive: blob {given.digest} has {member.size} bytes, expected {given.size}")

@@ -52,7 +52,8 @@ def parse(text: str) -> descriptor.Platform:
     parts = text.strip().lower().split("/")
     if not 1 <= len(parts) <= 3 or not all(_PART.fullmatch(part) for part in parts):
         raise errors.InvalidInput(
-            f'platform "{text}": expected os/architecture[/variant]', hint="for example linux/amd64 or linux/arm/v7"
+            f'platform "{errors.shown(text)}": expected os/architecture[/variant]',
+            hint="for example linux/amd64 or linux/arm/v7",
         )
     here = host()
     if len(parts) == 1:
@@ -74,7 +75,7 @@ def choose(manifests: Sequence[descriptor.Descriptor], wanted: descriptor.Platfo
     for one in manifests:
         if one.platform is None:
             return one
-    offered = ", ".join(sorted({spell(one.platform) for one in manifests if one.platform})) or "nothing"
+    offered = errors.shown(", ".join(sorted({spell(one.platform) for one in manifests if one.platform}))) or "nothing"
     raise errors.Unsupported(
         f"{what}: no image for {spell(wanted)}, it has {offered}",
         hint="take an image made for this host's architecture",

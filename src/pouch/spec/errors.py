@@ -7,6 +7,15 @@ from __future__ import annotations
 
 import os
 
+LONGEST_SHOWN = 500
+"""Characters of a foreign text in a message; a reference has at most 456."""
+
+
+def shown(text: str) -> str:
+    """A stranger's text for a message: nothing unprintable, not longer than anybody reads."""
+    short = text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
+
 
 class PouchError(Exception):
     """Base of every error that may reach a client."""

@@ -60,6 +60,10 @@ class RootFS(msgspec.Struct, frozen=True):
     diff_ids: tuple[str, ...]
 
 
+MOST_PIECES = 1 << 18
+"""Of a configuration; real ones have some hundred."""
+
+
 class ImageConfig(msgspec.Struct, frozen=True):
     """The members of an image configuration that the engine reads (OCI image-spec, config.md)."""
 
@@ -90,11 +94,16 @@ def decode(kind: type[_T], raw: bytes, what: str) -> _T:
 
 
 def decode_config(raw: bytes, what: str) -> ImageConfig:
-    """An image configuration whose diff-ids are digests."""
+    """An image configuration whose diff-ids are digests.
+
+    Decoded, the least of objects takes twenty times the room that it takes in the document, so their number is limited, too.
+    """
+    if sum(raw.count(sign) for sign in b"{[:") > MOST_PIECES:
+        raise errors.CorruptData(f"{what}: more than {MOST_PIECES} objects, lists and members")
     config = decode(ImageConfig, raw, what)
     for diff_id in config.rootfs.diff_ids:
         if not digest.is_digest(diff_id):
-            raise errors.CorruptData(f'{what}: rootfs.diff_ids has "{diff_id}", expected a sha256 digest')
+            raise errors.CorruptData(f'{what}: rootfs.diff_ids has "{errors.shown(diff_id)}", expected a sha256 digest')
     return config
 
 

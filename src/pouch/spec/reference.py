@@ -64,7 +64,7 @@ def is_path(text: str) -> bool:
 
 
 def _invalid(text: str, hint: str = _HINT) -> errors.InvalidInput:
-    return errors.InvalidInput(f'invalid reference format: "{text}"', hint=hint)
+    return errors.InvalidInput(f'invalid reference format: "{errors.shown(text)}"', hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Reference:
         domain, path = _split_domain(name)
         if path != path.lower():
             raise errors.InvalidInput(
-                f'invalid reference format: repository name ("{path}") must be lowercase', hint=_HINT
+                f'invalid reference format: repository name ("{errors.shown(path)}") must be lowercase', hint=_HINT
             )
         if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
             raise _invalid(text)

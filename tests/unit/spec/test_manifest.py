@@ -112,3 +112,11 @@ def test_a_manifest_of_ours_is_dockers_and_always_the_same():
         (descriptor.OCI_LAYER_ZSTD, digest.of_bytes(b"c"), 3, None),
         (descriptor.DOCKER_LAYER_GZIP, digest.of_bytes(b"d"), 4, None),
     ]
+
+
+@pytest.mark.parametrize("piece", ["{}", "[]", '{"a":[]}'])
+def test_a_configuration_of_a_million_nothings_is_not_decoded(piece):
+    nothings = ",".join([piece] * 1_000_000).encode()
+    raw = b'{"rootfs":{"type":"layers","diff_ids":[]},"config":{"x":[' + nothings + b"]}}"
+    with pytest.raises(errors.CorruptData, match="config: more than 262144 objects, lists and members"):
+        manifest.decode_config(raw, "config")
