@@ -29,7 +29,10 @@ ARCHIVE = f"{PAYLOAD}/images/files.tar"
 FILES = "files:1"
 TMP = f"{host.ROOT}/tmp"
 WAL = f"{host.ROOT}/pouch.db-wal"
-CHANGES = "mkdir /new; rm /etc/group; for i in $(seq 200); do echo $i >/new/$i; done"
+CHANGES = "mkdir -p /new; rm -f /etc/group; for i in $(seq 200); do cat /proc/sys/kernel/random/uuid >/new/$i; done"
+"""Of the container that is committed, other ones at each start."""
+LATE = "late"
+"""A container that is made just before the cut."""
 COUNT = "find / -xdev -type f | wc -l; ls /new /data 2>/dev/null | wc -l"
 """Runs in each image that is listed: what it says has to be the same as ever."""
 _SAID = re.compile(r"\d{4}-\d\d-\d\d \S+ [A-Z]+ pouch\.(image|store)\.")
@@ -43,6 +46,7 @@ def _load_and_commit(notes: dict[str, Any]) -> None:
     notes["answered"] = [FILES, f"made:{notes['next']}"]
     _note(notes)
     _load()
+    host.pouch("create", "--name", LATE, "busybox", "sh", "-c", "cat /etc/hostname /etc/hosts")
     host.pouch("commit", "box", f"made:{notes['next']}")
 
 
@@ -160,8 +164,9 @@ def go_on() -> None:
     if notes["next"] < len(names):
         name = names[notes["next"]]
         with report.group(f"before the cut {name}") as row:
-            _settle()
             _clean()
+            host.pouch("start", "-a", "box")
+            _settle()
             notes = {word: notes[word] for word in ("next", "trees", "said")}
             notes["firm"] = _listed()
             CUTS[name](notes)
@@ -192,7 +197,7 @@ def _clean() -> None:
     for name in _listed():
         if name not in ("busybox:latest", "made:first"):
             host.pouch("rmi", "-f", name)
-    _settle()
+    host.run("pouch", "rm", LATE)
 
 
 def _look(notes: dict[str, Any]) -> None:
@@ -206,8 +211,8 @@ def _look(notes: dict[str, Any]) -> None:
         row.equal("the store is whole", found["wrong"], "")
         row.equal(
             "each layer's files are what they were",
-            {one: notes["trees"].get(one) for one in found["trees"]},
-            found["trees"],
+            {one: tree for one, tree in found["trees"].items() if one in notes["trees"]},
+            {one: tree for one, tree in notes["trees"].items() if one in found["trees"]},
         )
         listed = _listed()
         row.equal("what is recorded is listed", sorted(map(_canonical, listed)), sorted(found["images"]))
@@ -222,11 +227,22 @@ def _look(notes: dict[str, Any]) -> None:
             row.equal("what was flushed is there", here, answered)
         told = _journal()
         row.check("no traceback", not any("Traceback" in line for line in told), told[-20:])
+        containers = host.pouch("ps", "-a", "--format", "{{.Names}}").split()
         if not notes.get("fresh"):
-            row.equal("the container is there", host.pouch("ps", "-a", "--format", "{{.Names}}"), "box")
+            row.check("the container is there", "box" in containers, containers)
+        if LATE in containers:
+            code, said, complaint = host.run("pouch", "start", "-a", LATE)
+            lines = said.splitlines()
+            row.check(
+                "the late container starts",
+                code == 0 and lines[:1] == [host.inspect(LATE)["Config"]["Hostname"]],
+                (said, complaint),
+            )
+            row.check("and has its hosts", len(lines) > 3 and "localhost" in said, said)
         kept = (
             f"{len(here)} of {len(answered)} answered are there" if answered else f"listed: {' '.join(sorted(listed))}"
         )
+        kept += f", and {LATE}" if LATE in containers else ""
         report.note(f"cut {name}: {kept}; {' | '.join(told) or 'the log is silent'}")
 
 

@@ -132,7 +132,7 @@ def _id(name: str) -> str:
 
 def _trees(image: str) -> list[str]:
     """Digests of an image's layers' files."""
-    found = _look()
+    found = _look(image)
     return [found["trees"][one] for one in found["layers"][image]]
 
 
