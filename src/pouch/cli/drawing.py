@@ -65,7 +65,7 @@ class Item:
 
     def line(self, width: int, now: float) -> str:
         """`a1b2c3: Extracting [====>   ] 12.3MB/80MB 4.1MB/s 17s left`, without what does not fit into `width` columns."""
-        head = table.clean(f"{self.name}: {self.status}")
+        head = table.clean(f"{self.name}: {self.status}" if self.name else self.status)
         parts = self._parts(now)
         while parts and len(head) + sum(len(part) + 1 for part in parts) > width:
             parts.pop()
@@ -111,7 +111,7 @@ class Drawing:
 
     def take(self, message: dict[str, Any]) -> None:
         """A step of an item; drawn at once, or with the next one where they come fast."""
-        name = str(message["id"])
+        name = str(message.get("id") or "")
         if self._gone.get(name) == message.get("status"):
             return
         now = self._now()

@@ -32,7 +32,7 @@ def show(response: Response, *, quiet: bool = False, out: TextIO | None = None) 
     try:
         for message in response.messages():
             _raise_error(message)
-            if not message.get("id"):
+            if not message.get("id") and not message.get("progressDetail"):
                 last = _sentence(message)
                 lines.sentence(last)
             else:
@@ -52,7 +52,7 @@ def _plainly(response: Response, out: TextIO, *, quiet: bool) -> str:
     for message in response.messages():
         _raise_error(message)
         name, status = str(message.get("id") or ""), str(message.get("status") or "")
-        if not name:
+        if not name and not message.get("progressDetail"):
             last = _sentence(message)
             if last and (not quiet or "stream" in message):
                 _print(last, out)

@@ -146,7 +146,8 @@ def test_save_names_the_formats_it_has(daemon, pouch, argv):
 
 
 def test_import_sends_a_file_or_stdin_with_all_that_is_said_of_it(daemon, pouch, tmp_path):
-    daemon.on("POST", "/images/create", Chunked([json.dumps({"status": ID}).encode()]))
+    steps = [{"status": "Importing", "id": "", "progressDetail": {"current": 1 << 20, "total": 0}}, {"status": ID}]
+    daemon.on("POST", "/images/create", Chunked([json.dumps(one).encode() + b"\n" for one in steps]))
     (tmp_path / "x.tar").write_bytes(b"tar" * 100_000)
     argv = ["-c", "CMD a", "-m", "why", "--platform", "linux/arm64", str(tmp_path / "x.tar"), "reg:5000/a:1"]
     assert pouch("import", *argv).out == f"{ID}\n"

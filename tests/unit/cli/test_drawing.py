@@ -92,6 +92,13 @@ def test_each_item_has_its_line_and_keeps_it(clock):
     assert (screen.row, screen.column) == (2, 0), "the cursor is below"
 
 
+def test_what_has_no_name_yet_has_a_line_too(clock):
+    screen = Screen()
+    _, take = drawn(screen, clock)
+    take(step("", "Importing", 1_000_000), step("", "Importing", 3_000_000))
+    assert screen.shown == ["Importing 3MB 2MB/s"]
+
+
 def test_a_bar_has_speed_and_the_time_left(clock):
     screen = Screen()
     _, take = drawn(screen, clock)
