@@ -8,13 +8,13 @@ import sys
 from inside import cuts, host, install, machines, pictures, plain, report, shutdown, survival
 
 BOOKWORM, TRIXIE = "debian:bookworm", "debian:trixie"
-POWEROFF, CUTS = "poweroff", "power-cuts"
-WITHOUT_MACHINES = ("plain-", "pictures", "change-", CUTS)
+PICTURES, POWEROFF, CUTS = "pictures", "poweroff", "power-cuts"
+WITHOUT_MACHINES = ("plain-", PICTURES, "change-", CUTS)
 """How rows begin that need no image with an init."""
 ROWS = {
+    PICTURES: lambda: None,
     "plain-systemd-crun": lambda: plain.all_of("systemd", "crun"),
     "plain-systemd-runc": lambda: plain.all_of("systemd", "runc"),
-    "pictures": pictures.all_of,
     "bookworm-systemd-crun": lambda: machines.all_of("systemd", "crun", BOOKWORM),
     "trixie-systemd-crun": lambda: machines.all_of("systemd", "crun", TRIXIE),
     "bookworm-systemd-runc": lambda: machines.all_of("systemd", "runc", BOOKWORM),
@@ -31,7 +31,9 @@ ROWS = {
     POWEROFF: lambda: None,
     CUTS: lambda: None,
 }
-"""In the order in which they run: the daemon changes its cgroup manager as seldom as can be. The last two need more boots."""
+"""In the order in which they run: the daemon changes its cgroup manager as seldom as can be.
+
+The first comes before the large images are there (`_first`), the last two need more boots (`main`)."""
 
 
 def main() -> int:
@@ -58,7 +60,11 @@ def _first(chosen: list[str]) -> None:
     install.from_source()
     install.the_service()
     install.the_doctor()
-    install.images(machines=not all(name.startswith(WITHOUT_MACHINES) for name in chosen))
+    install.images(machines=False)
+    if PICTURES in chosen:
+        pictures.all_of()
+    if not all(name.startswith(WITHOUT_MACHINES) for name in chosen):
+        install.images(machines=True)
     manager = "systemd"
     for name, row in ROWS.items():
         if name not in chosen:

@@ -68,10 +68,10 @@ def the_doctor() -> None:
 
 
 def images(*, machines: bool) -> None:
-    """Load the archives of the payload; machines: those that boot an init as well."""
-    with report.group("images") as row:
+    """Load the archives of the payload: those that boot an init, or the others."""
+    with report.group("images of machines" if machines else "images") as row:
         for archive, name in IMAGES.items():
-            if machines or name == "busybox":
+            if machines is (name != "busybox"):
                 began = time.monotonic()
                 host.pouch("load", "-q", "-i", f"{PAYLOAD}/images/{archive}", timeout=1200)
                 report.note(f"load {archive}: {time.monotonic() - began:.0f} s")
