@@ -207,6 +207,7 @@ class _Outlet(io.RawIOBase):
             return 0
         self._room.acquire()
         if self.cancel.is_set():
+            self._room.release()  # who clears up by writing more must not wait for ever
             raise errors.Unavailable("the client has gone")
         self._put(piece)
         return len(piece)
