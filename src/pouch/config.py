@@ -160,8 +160,8 @@ def build(document: dict[str, object], flags: dict[str, object], path: str) -> C
                 changes[key.daemon][key.target] = key.read(value)
             except ValueError as error:
                 where = f"{source}: {name}" if source else f"--{name}"
-                shown = re.sub(r"//[^/@]*@", "//...@", repr(value))  # a proxy's password
-                raise errors.InvalidInput(f"{where}: {shown} is not valid: expected {error}") from None
+                message = f"{where}: {value!r} is not valid: expected {error}"
+                raise errors.InvalidInput(re.sub(r"//[^/@]*@", "//...@", message)) from None  # passwords in addresses
     settings = dataclasses.replace(Settings(), **changes[False])  # type: ignore[arg-type]
     _check(settings, path)
     return dataclasses.replace(Configuration(settings=settings), **changes[True])  # type: ignore[arg-type]

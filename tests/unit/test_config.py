@@ -109,10 +109,18 @@ def test_what_is_decided_about_registries_reaches_their_client():
     assert (own.mirrors, own.ca, own.insecure, own.plain_http) == (("http://127.0.0.1:65001",), "/ca.pem", False, False)
 
 
-def test_a_proxys_password_is_not_shown():
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"http-proxy": "ftp://me:secret@proxy.corp"},
+        {"registry-mirror": ["https://me:secret@mirror.corp"]},
+        {"registries": {"a.example": {"mirrors": ["https://me:secret@mirror.corp"]}}},
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(document):
     with pytest.raises(errors.InvalidInput) as caught:
-        config.build({"http-proxy": "ftp://me:secret@proxy.corp"}, {}, "f.toml")
-    assert "proxy.corp" in str(caught.value)
+        config.build(document, {}, "f.toml")
+    assert "//...@" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
