@@ -22,9 +22,11 @@ pytestmark = pytest.mark.skipif(bool(unpacking.REASON), reason=unpacking.REASON)
 Bench, _Opened, state, text = unpacking.Bench, unpacking.Opened, unpacking.state, unpacking.text
 
 
-@pytest.fixture
-def bench():
+@pytest.fixture(params=["seen", "alone"])
+def bench(request):
+    """Whether upper layers are first written without a sight of those below: it must make no difference."""
     with unpacking.bench() as made:
+        made.again = request.param == "alone"
         yield made
 
 

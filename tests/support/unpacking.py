@@ -46,6 +46,9 @@ class Bench:
         self.content = content.Content(self.places, self.database)
         self.layers = layers.Layers(self.places, self.database, self.content)
         self.said = []
+        self.again = False
+        """Whether layers may be read twice: upper ones are then first written without a sight of those below."""
+        self.crew = None
 
     def add(self, *tars):
         """Unpack tars one over the other; the directory of the last."""
@@ -56,7 +59,10 @@ class Bench:
         return self.places.layer(chain[-1])
 
     def ensure(self, chain, diff_id, data):
-        return self.layers.ensure(chain, diff_id, lambda: Opened(data), lambda status, *more: self.said.append(status))
+        def said(status, *more):
+            self.said.append(status)
+
+        return self.layers.ensure(chain, diff_id, lambda: Opened(data), said, again=self.again, crew=self.crew)
 
     def merged(self, *tars):
         """The view of all of them, mounted read-only: to be taken off by the test's bench."""

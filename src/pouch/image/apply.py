@@ -31,17 +31,34 @@ _DEFAULT_ACL = b"system.posix_acl_default"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+_ITS_OWN_FAULT = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+"""What only an entry that contradicts the others can bring about: ENOENT, for one, a link to nothing on its way."""
 _MOST_RECENT = 1 << 16
 """Names that are held as a set."""
 _MOST_TIMES = 1 << 12
 """Directories whose times are held back at once."""
 
 
+MOST_MADE = 4096
+"""Directories without an entry of their own, of a layer that is written alone."""
+
+
+class BelowNeededError(Exception):
+    """What the layer means can only be told with the layers below in sight."""
+
+
 class Applier:
     """Writes one layer below the process's root directory."""
 
-    def __init__(self, *, layered: bool, warn: Callable[[str], None], most: int = 0) -> None:
-        """layered: there are layers below. warn: told what could not be kept, in a sentence. most: entries that are allowed, 0: any number."""
+    def __init__(self, *, layered: bool, warn: Callable[[str], None], most: int = 0, alone: bool = False) -> None:
+        """layered: there are layers below. warn: told what could not be kept, in a sentence. most: entries that are allowed, 0: any number.
+
+        alone: there are layers below, and they cannot be seen here: `made` then says what is to be compared with them (see `image.alone`),
+        and BelowNeededError is raised where that would not be enough.
+        """
+        self.made: dict[bytes, bool] = {}
+        """Directories that were made without an entry of their own; False: it came later."""
+        self._alone = alone
         self._layered = layered
         self._warn = warn
         self._most = most
@@ -57,7 +74,7 @@ class Applier:
             try:
                 self._entry(entry, reader)
             except OSError as error:
-                if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL):
+                if error.errno in _ITS_OWN_FAULT:
                     raise _bad(entry, os.strerror(error.errno)) from error
                 error.filename = entry.name
                 raise
@@ -86,6 +103,8 @@ class Applier:
     def _is_mark(self, entry: tar.Entry, name: bytes) -> bool:
         """Whether the entry is no file but says something of the layers below; it is done then."""
         above, _, base = name.rpartition(b"/")
+        if self._alone and (base == OPAQUE or (base.startswith(WHITEOUT) and b"/" + _RESERVED not in b"/" + name)):
+            raise BelowNeededError
         if base == OPAQUE:
             if self._layered:
                 self._hide_children(above)
@@ -159,6 +178,8 @@ class Applier:
                 os.mkdir(path, entry.mode)
         except FileNotFoundError:
             self._with_parents(entry, path, lambda: os.mkdir(path, entry.mode))
+        if path in self.made:
+            self.made[path] = False
         self._attributes(entry, path)
 
     def _drop_attributes(self, entry: tar.Entry, path: bytes) -> None:
@@ -228,10 +249,17 @@ class Applier:
             return make() or 0
         except FileNotFoundError:
             try:
-                _make_directories(os.path.dirname(path))
+                made = _make_directories(os.path.dirname(path))
             except FileExistsError as error:
                 raise _bad(entry, "it is below a name that is no directory") from error
+            if self._alone:
+                self._note(made)
             return make() or 0
+
+    def _note(self, made: list[bytes]) -> None:
+        if len(self.made) + len(made) > MOST_MADE:
+            raise BelowNeededError
+        self.made.update(dict.fromkeys(made, True))
 
     # -- attributes ---------------------------------------------------------------------------------------------------
 
@@ -337,8 +365,9 @@ class _Times:
                 status = os.stat(path or b"/")
                 if status.st_ino == inode and stat.S_ISDIR(status.st_mode) and status.st_mtime_ns != mtime:
                     os.utime(path or b"/", ns=(mtime, mtime))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+            except OSError as error:
+                if error.errno not in _ITS_OWN_FAULT:
+                    raise
         self._known.clear()
         self._found.clear()
 
@@ -396,14 +425,19 @@ def _fill(fd: int, entry: tar.Entry, reader: tar.Reader) -> None:
         _write(fd, piece)
 
 
-def _make_directories(path: bytes) -> None:
-    """Make a directory and those above it; without recursion, as `_remove`. Raises FileExistsError for what is in the way."""
+def _make_directories(path: bytes) -> list[bytes]:
+    """Make a directory and those above it; without recursion, as `_remove`. Those that were missing, the highest first.
+
+    Raises FileExistsError for what is in the way.
+    """
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
         path = os.path.dirname(path)
-    for directory in reversed(missing):
+    missing.reverse()
+    for directory in missing:
         os.mkdir(directory, 0o755)
+    return missing
 
 
 def _remove(path: bytes, status: os.stat_result) -> None:

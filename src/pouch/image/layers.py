@@ -66,23 +66,30 @@ class Layers:
         status: str = "Loading layer",
         crew: crews.Crew | None = None,
         check: Callable[[], None] = lambda: None,
+        again: bool = False,
     ) -> bool:
         """Have a layer unpacked; whether it was not there before. chain: the chain-ids up to its own, bottom first, all leased.
 
         opened: gives it as it is stored, compressed or not, if it is needed; a file is sent by the kernel. total: its size for
         reports, 0 if unknown; status: what they say. crew: where several layers come one after the other.
-        check: raises what ends the wait while another has it unpacked.
+        check: raises what ends the wait while another has it unpacked. again: `opened` can be called a second time.
         """
         own = chain[-1]
         step = _Step(report, status, diff_id, total)
         with self._alone(own, check), contextlib.ExitStack() as stack:
             if self.exists(own):
                 return False
-            home = stack.enter_context(self._home())
-            with opened() as stream:
-                made = self._unpack(home, chain[:-1], stream, f"layer {diff_id}", step, crew)
-                if made.diff_id != diff_id:
-                    raise errors.CorruptData(f"layer {diff_id}: its content has the digest {made.diff_id}")
+            made, home = None, stack.enter_context(self._home())
+            if again and len(chain) > 1:
+                with opened() as stream:
+                    made = self._unpack_alone(home, chain[:-1], stream, f"layer {diff_id}", step, crew)
+                if made is None:
+                    home = stack.enter_context(self._home())
+            if made is None:
+                with opened() as stream:
+                    made = self._unpack(home, chain[:-1], stream, f"layer {diff_id}", step, crew)
+            if made.diff_id != diff_id:
+                raise errors.CorruptData(f"layer {diff_id}: its content has the digest {made.diff_id}")
             self._place(home, own)
             self._database.insert_layer(db.LayerRow(own, diff_id, chain[-2] if len(chain) > 1 else "", made.size))
         step.done()
@@ -181,15 +188,29 @@ class Layers:
         crew: crews.Crew | None = None,
     ) -> unpack.Unpacked:
         """Unpack into `home` over these layers."""
-        below = [self._paths.layer(lower) for lower in reversed(chain)]
-        if below:
-            lowerview.copy_attributes(os.fsencode(below[0]), os.fsencode(f"{home}/fs"))
+        below = self._below(home, chain)
         made = unpack.unpack(
             stream, home, below, what, progress=step.sent, limits=self.limits, overlay=self.overlays, crew=crew
         )
-        for warning in made.warnings:
-            step.report(f"Warning: {warning}")
+        step.warn(made)
         return made
+
+    def _unpack_alone(
+        self, home: str, chain: Sequence[str], stream: Readable, what: str, step: _Step, crew: crews.Crew | None
+    ) -> unpack.Unpacked | None:
+        """As `_unpack`, without a sight of these layers; None where it is needed."""
+        below = self._below(home, chain)
+        made = unpack.unpack_alone(stream, home, below, what, progress=step.sent, limits=self.limits, crew=crew)
+        if made is not None:
+            step.warn(made)
+        return made
+
+    def _below(self, home: str, chain: Sequence[str]) -> list[str]:
+        """The directories of these layers, top first; the new one gets the attributes that their root has."""
+        below = [self._paths.layer(lower) for lower in reversed(chain)]
+        if below:
+            lowerview.copy_attributes(os.fsencode(below[0]), os.fsencode(f"{home}/fs"))
+        return below
 
     def _place(self, home: str, chain_id: str) -> None:
         """Move a finished layer to where it belongs; what a crash left there without a record goes first."""
@@ -219,6 +240,11 @@ class _Step:
         if size - self._told >= _STEP:
             self._told = size
             self.report(self._status, self._id, size, self._total)
+
+    def warn(self, made: unpack.Unpacked) -> None:
+        """Tell what could not be kept."""
+        for warning in made.warnings:
+            self.report(f"Warning: {warning}")
 
     def done(self) -> None:
         """All of it is there."""

@@ -91,7 +91,7 @@ class _Loading:
             return self._filed(layer, diff_id, chain)
         blob, report = kept.digest, self._report
         self._store.layers.ensure(
-            chain, diff_id, lambda: self._store.content.open(blob), report, total=kept.size, crew=self._crew
+            chain, diff_id, lambda: self._store.content.open(blob), report, total=kept.size, crew=self._crew, again=True
         )
         return kept
 

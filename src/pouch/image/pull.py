@@ -437,7 +437,7 @@ class _Work:
             made = True
         else:
             made = self._store.layers.ensure(
-                layer.chain, layer.diff_id, opened.open, told, crew=self._crew, check=self._course.check
+                layer.chain, layer.diff_id, opened.open, told, crew=self._crew, check=self._course.check, again=True
             )
         layer.unpacked, layer.proved = True, made
         if made and layer.incoming is not None:

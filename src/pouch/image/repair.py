@@ -64,7 +64,7 @@ def _put_right(
         blob = own[position]
         log.info("image %s: layer %s is unpacked again", _name(row), blob.diff_id)
         opened = functools.partial(store.content.open, blob.digest)
-        store.layers.ensure(row.layers[: position + 1], blob.diff_id, opened, silent)
+        store.layers.ensure(row.layers[: position + 1], blob.diff_id, opened, silent, again=True)
 
 
 def _give_up(database: db.Database, row: db.ImageRow, why: str) -> None:

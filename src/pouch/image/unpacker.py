@@ -5,7 +5,8 @@ Two processes and a thread share the work, so that all cores of a small machine 
 digest is has never run a decompressor.
 
 The last thing on standard output is the verdict: fields that end with NUL. Kind of error or "", its sentence, sha256 of the tar in
-hexadecimal, its size, and warnings. It starts for each image, so what it imports is counted in milliseconds.
+hexadecimal, its size, the directories that were made without an entry (`apply.Applier.made`), and warnings. It starts for each image,
+so what it imports is counted in milliseconds.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from pouch.spec import errors
 
 KEPT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP")
 """What writing another machine's files takes: any owner, mode, device and file capability."""
+LOWEST, SEEN, ALONE = "lowest", "seen", "alone"
+"""Whether there are layers below, and whether they can be seen."""
+BELOW = "below"
+"""The kind of a verdict that only says that the layers below have to be seen."""
 MOST_WARNINGS = 20
 PIPE = 1 << 20
 _LONGEST_REQUEST = 1 << 20
@@ -78,25 +83,28 @@ class Intake:
 
 
 def main(arguments: list[str]) -> int:
-    """arguments: limits of bytes, files and ratio (0: none), the layer's directory, a work directory, a mount point, then the directories
+    """arguments: limits of bytes, files and ratio (0: none), then how the layers below are there (LOWEST, SEEN, ALONE), the layer's directory,
 
-    of the layers below, top first; without directories the tar is only hashed. Without a work directory the layer's shows those below
-    already.
+    a work directory, a mount point, and the directories of the layers below, top first; without all these the tar is only hashed.
+    Without a work directory the layer's own directory shows those below already.
     """
     size, files, ratio = map(int, arguments[:3])
-    places = arguments[3:]
+    sight, places = (arguments[3], arguments[4:]) if len(arguments) > 3 else (LOWEST, [])
     stage, tar_fd, report = _first_stage(ratio)
     warnings: list[str] = []
     kind = message = ""
-    intake = None
+    intake = applier = None
     try:
         if places:
             _confine(*places)
         intake = Intake(tar_fd, size)
         reader = tar.Reader(intake, "layer")
         if places:
-            apply.Applier(layered=len(places) > 3, warn=warnings.append, most=files).apply(reader)
+            applier = apply.Applier(layered=sight == SEEN, warn=warnings.append, most=files, alone=sight == ALONE)
+            applier.apply(reader)
         reader.drain()
+    except apply.BelowNeededError:
+        kind = BELOW
     except errors.CorruptData as error:
         kind, message = "corrupt", error.message
     except errors.Forbidden as error:
@@ -111,11 +119,18 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - there is nobody else who could tell
         kind, message = "system", f"{type(error).__name__}: {error}"
     kind, message = _first(stage, report, kind, message)
+    if sight == ALONE and kind in ("corrupt", "system"):
+        kind = BELOW  # what is wrong, if anything, is told by who sees all
     if len(warnings) > MOST_WARNINGS:
         warnings[MOST_WARNINGS:] = [f"and {len(warnings) - MOST_WARNINGS} more"]
     counted = ("", "0") if kind or intake is None else (intake.digest(), str(intake.size))
-    _answer(kind, message, *counted, *warnings)
+    _answer(kind, message, *counted, _spelt(applier.made if applier else {}), *warnings)
     return 1 if kind else 0
+
+
+def _spelt(made: dict[bytes, bool]) -> str:
+    """Names as hexadecimal digits; those that want attributes begin with a plus sign."""
+    return " ".join(f"{'+' if bare else ''}{name.hex()}" for name, bare in made.items())
 
 
 def _confine(target: str, work: str, point: str, *below: str) -> None:
