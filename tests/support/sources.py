@@ -29,10 +29,10 @@ def tracked() -> tuple[Path, ...]:
 
 
 def texts(*suffixes: str) -> Iterator[tuple[str, str]]:
-    """Name (relative) and content of the tracked files with one of these suffixes (all without any given)."""
+    """Name (relative) and content of the tracked files with one of these suffixes (all without any given); a corpus is bytes of any kind."""
     for path in tracked():
         if not suffixes or path.suffix in suffixes:
-            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8", errors="replace")
 
 
 @functools.cache
