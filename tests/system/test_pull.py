@@ -121,6 +121,18 @@ def test_wrong_content_is_told_in_the_stream_and_leaves_nothing(own, peer):
     assert own.until(lambda: left(own) == NOTHING) is True
 
 
+def test_a_prune_takes_what_a_failed_pull_has_got(own, peer):
+    upper = images.layer(images.file("b", "b"))
+    put(peer, "1", images.layer(images.file("a", os.urandom(300_000))), upper)
+    blob = f"/blobs/{images.sha256(gzip.compress(upper, mtime=0))}"
+    peer.misbehave(fake_registry.Status(503), path=blob, times=None)
+    found = steps(own, f"{peer.address}/web:1")[1]
+    assert "error" in found[-1], found
+    assert left(own) != NOTHING, "it is kept for the next pull"
+    own.pouch("image", "prune", "-f")
+    assert own.until(lambda: left(own) == NOTHING) is True
+
+
 def test_eight_clients_share_one_download(own, peer):
     tar = images.layer(images.file("a", os.urandom(300_000)))
     put(peer, "1", tar)

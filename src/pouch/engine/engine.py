@@ -30,8 +30,8 @@ from pouch.engine import images as image_service
 from pouch.engine import pools as thread_pools
 from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import inputs
+from pouch.image import download, unpack
 from pouch.image import images as image_room
-from pouch.image import unpack
 from pouch.image.registry import client as registry_client
 from pouch.kernel import cgroup, process
 from pouch.network import bridge
@@ -134,6 +134,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             database=database,
             snapshots=overlay.Overlay(paths) if overlays else native.Native(paths),
             images=images,
+            downloads=download.Downloads(images.content),
             registries=registry_client.Client(settings.of_registries()),
             runtimes=runtimes,
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},

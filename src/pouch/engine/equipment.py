@@ -17,6 +17,7 @@ from pouch.engine import pools as thread_pools
 from pouch.engine import record as records
 from pouch.engine import settings as engine_settings
 from pouch.engine.specbuild import build, inputs
+from pouch.image import download
 from pouch.image import images as image_room
 from pouch.image.registry import client as registry_client
 from pouch.kernel import namespace
@@ -94,6 +95,7 @@ class Equipment:
     database: db.Database
     snapshots: snapshot.Snapshotter
     images: image_room.Images
+    downloads: download.Downloads
     registries: registry_client.Client
     runtimes: dict[str, oci.Runtime]
     monitors: dict[str, monitor.Monitor]

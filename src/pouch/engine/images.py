@@ -72,6 +72,7 @@ class Images:
         labels, without = wanted.pop("label", []), wanted.pop("label!", [])
         if wanted:
             raise errors.InvalidInput(f"invalid filter '{min(wanted)}'", hint="dangling, until, label, label!")
+        await self._equipment.pools.long(self._equipment.downloads.discard)  # what failed pulls have got
         done = await self._equipment.pools.long(
             self._equipment.images.prune,
             dangling=dangling,

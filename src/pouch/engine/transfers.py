@@ -23,7 +23,7 @@ class Transfers:
     def __init__(self, equipment: tools.Equipment, jobs: progress.Jobs) -> None:
         self._equipment = equipment
         self._jobs = jobs
-        self._downloads = download.Downloads(equipment.images.content)
+        self._downloads = equipment.downloads
         self._puller = pull.Puller(
             store=equipment.images,
             downloads=self._downloads,
