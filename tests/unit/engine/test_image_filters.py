@@ -56,7 +56,9 @@ class Pools:
 async def prune(filters):
     store, published = Store(), []
     events = types.SimpleNamespace(publish=lambda *event: published.append(event))
-    equipment = types.SimpleNamespace(images=store, pools=Pools(), clock=values.FakeClock(), events=events)
+    downloads = types.SimpleNamespace(discard=lambda: None)
+    clock = values.FakeClock()
+    equipment = types.SimpleNamespace(images=store, downloads=downloads, pools=Pools(), clock=clock, events=events)
     answer = await images.Images(equipment, None).prune(filters)
     return store.options, answer, published
 
