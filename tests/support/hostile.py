@@ -154,6 +154,27 @@ def _nested(depth: int) -> Callable[[], bytes]:
     return made
 
 
+def _config_alone(raw: bytes, *, entry: dict[str, object] | None = None, times: int = 1) -> bytes:
+    """A docker-archive of an image without layers, listed that often."""
+    entries = [{"Config": "c", "Layers": [], "RepoTags": [TAG], **(entry or {})}] * times
+    return images.archive_of(None, {"manifest.json": json.dumps(entries).encode(), "c": raw})
+
+
+_BARE = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"history":[%s]}'
+
+
+def _nothings() -> bytes:
+    return _config_alone(_BARE % b",".join([b"{}"] * 1_000_000))
+
+
+def _one_thousand_times() -> bytes:
+    return _config_alone((_BARE % b"").ljust(8 << 20), times=1000)
+
+
+def _long_names() -> bytes:
+    return _config_alone(_BARE % b"", entry={"RepoTags": ["\x1b[31m\n" + "z" * 50_000]})
+
+
 def _many_layers(count: int) -> Callable[[], bytes]:
     def made() -> bytes:
         config = _config([images.sha256(_LAYER)] * count)
@@ -308,6 +329,11 @@ CASES = (
     Case("1,000 layers", _many_layers(1000), "layers, expected at most"),
     Case("100,000 layers", _many_layers(100_000), "expected (8388608|500) at most"),
     Case("JSON 100,000 deep", _deep_json, "manifest.json"),
+    Case("a configuration of a million nothings", _nothings, "objects, lists and members"),
+    Case(
+        "one configuration, named a thousand times", _one_thousand_times, "manifests and configurations have more than"
+    ),
+    Case("names that are pages long, with escapes", _long_names, r"\\x1b\[31m"),
     # -- content that is not what it is said to be
     Case("a wrong digest", _oci_layer(digest="sha256:" + "0" * 64), "its content has the digest"),
     Case("a wrong size", _oci_layer(size=7), "bytes, expected 7"),
@@ -371,7 +397,7 @@ def _answer(daemon: daemons.Daemon, case: Case) -> str:
         return f"kept: {case.harmless}"
     text = " ".join(done.stderr.decode().split()).removeprefix("Error response from daemon: ")
     text = re.sub(r"[0-9a-f]{64}", lambda found: f"{found[0][:6]}...", text)
-    return re.sub(r"((?:d/){20})(d/)+", r"\1...", re.sub(r"n{100,}", "nnn...", text)).replace("|", "\\|")
+    return re.sub(r"((?:d/){20})(d/)+", r"\1...", re.sub(r"([nz])\1{99,}", r"\1\1\1...", text)).replace("|", "\\|")
 
 
 if __name__ == "__main__":

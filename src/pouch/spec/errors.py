@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-LONGEST_SHOWN = 500
-"""Characters of a foreign text in a message; a reference has at most 456."""
+LONGEST_SHOWN = 200
+"""Characters of a foreign text in a message."""
 
 
 def shown(text: str) -> str:
