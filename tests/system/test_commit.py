@@ -53,8 +53,8 @@ def commit(daemon, container, query="", body=None):
     return daemon.request("POST", f"/commit?container={container}{query}", {} if body is None else body)
 
 
-def happened(daemon, container, *actions):
-    """Those of the container's events, in their order."""
+def happened(daemon, container, *actions, told="{{.Action}}"):
+    """Those of the container's events, in their order; told: what of each."""
     until = daemon.request("GET", "/info")[1]["SystemTime"]
     chosen = [word for action in actions for word in ("-f", f"event={action}")]
     lines = daemon.out(
@@ -67,7 +67,7 @@ def happened(daemon, container, *actions):
         f"container={container}",
         *chosen,
         "--format",
-        "{{.Action}}",
+        told,
     )
     return lines.split()
 
@@ -89,6 +89,8 @@ def test_a_running_container_becomes_an_image(daemon, unnamed):
     assert daemon.out("run", "--rm", "made:1", "sh", "-c", "ls /etc/group || stat -c %a /etc", check=False) == "711"
     newest = daemon.request("GET", "/images/made:1/history")[1][0]
     assert (newest["Comment"], newest["CreatedBy"]) == ("why", f"sh -c {CHANGES}; sleep 10000")
+    told = happened(daemon, box, "commit", told="{{.Actor.Attributes.imageRef}} {{.Actor.Attributes.imageID}}")
+    assert told == ["made:1", id]
     assert daemon.inspect(box)["State"]["Status"] == "running"
     assert daemon.out("exec", box, "cat", "/srv/app/file") == "hi"
 

@@ -17,6 +17,7 @@ from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.image import commit as committing
 from pouch.image import diff
+from pouch.image import images as image_room
 from pouch.spec import container, errors, reference
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,11 @@ class Commits:
         finally:
             go_on.put(False)  # for a thread that waits still
         id = await running
-        attributes = {"comment": message, "imageID": id, "imageRef": references[0] if references else ""}
+        attributes = {
+            "comment": message,
+            "imageID": id,
+            "imageRef": image_room.familiar(references[0]) if references else "",
+        }
         events.of_container(self._equipment.events, one.record, "commit", **attributes)
         return id
 

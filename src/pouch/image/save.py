@@ -193,7 +193,7 @@ def _opened(store: images.Images, id: str, names: tuple[reference.Reference, ...
         if size != row.size:
             raise errors.CorruptData(
                 f"image {images.short(id)}: blob {row.digest} has {size} bytes on disk, expected {row.size}",
-                hint="pull or load it again",
+                hint="remove the image, and pull or load it again",
             )
     return _Saved(image, names, store.manifest(image), rows)
 
@@ -327,5 +327,5 @@ def _pieces(blobs: content.Content, blob: _Blob) -> Iterator[bytes]:
     if digest.of_hex(hasher.hexdigest()) != blob.digest or blob.size not in (-1, count):
         raise errors.CorruptData(
             f"blob {blob.stored}: damaged on disk: its content has {count} bytes and the digest sha256:{hasher.hexdigest()}",
-            hint="pull or load the image again",
+            hint="remove the image, and pull or load it again",
         )
