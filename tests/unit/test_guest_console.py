@@ -57,8 +57,8 @@ def test_kernel_messages_before_the_mark_do_no_harm():
 
 
 def test_notes_are_kept_and_the_wish_to_be_booted_again():
-    found = results(line(note="boot: 20 s"), line(again=True), line(note="x"))
-    assert (found.notes, found.again) == (["boot: 20 s", "x"], True)
+    found = results(line(note="boot: 20 s"), line(again="power"), line(note="x"))
+    assert (found.notes, found.again) == (["boot: 20 s", "x"], "power")
     assert "boot: 20 s" in found.shown[0]
     assert not results(line(note="x")).again
 
