@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pouch.cli.client import Client
 
-FORMAT = flags.text("format", "f", "json, or a Go template ({{.State.Status}})", value="template")
+FORMAT = flags.text("format", "f", "json, or a Go template ({{.Id}})", value="template")
 
 Find = "Callable[[str], Any]"
 
