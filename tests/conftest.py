@@ -6,9 +6,14 @@ import asyncio
 import inspect
 import signal
 
+import hypothesis
 import pytest
 
 DEADLINE_SECONDS = 30.0
+
+# how long an example takes is the machine's business: no test fails for it
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 
 def pytest_configure() -> None:

@@ -66,7 +66,8 @@ def test_the_terminal_is_left_by_its_keys_and_found_again(daemon):
     with cli.on_terminal(daemon, "attach", "tt", rows=30, columns=90) as terminal:
         terminal.type(b"echo value $X\n")
         terminal.until(b"value 42\r\n")
-        terminal.type(b"stty size\n")
+        # attach sets another size first, so that programs draw anew
+        terminal.type(b'until [ "$(stty size)" = "30 90" ]; do sleep 0.05; done; stty size\n')
         terminal.until(b"30 90\r\n")
         terminal.type(b"\x10\x11")
         assert terminal.wait() == 0

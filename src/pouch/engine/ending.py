@@ -53,7 +53,8 @@ def noted(record: records.Record, exit_: exits.Exit, run_dir: str) -> tuple[reco
         app_exit_code=app_code,
         error=error,
         oom_killed=exit_.oom,
-        finished_at=clock.rfc3339(exit_.finished_ns),
+        # the end's time is a file's, which the kernel takes from a clock that is some milliseconds late
+        finished_at=max(clock.rfc3339(exit_.finished_ns), record.state.started_at),
     )
     return record, rebooted
 

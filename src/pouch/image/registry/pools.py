@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +38,8 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would tell whole URLs
 _here = threading.local()
 """Of the request that this thread sends, as urllib3 has no place for it.
 
-`watch`, `stall_seconds`, `inward`: as its sender wants it; `fresh`, `reached`: whether it made a connection, and to which address.
+`watch`, `stall_seconds`, `inward`: as its sender wants it; `fresh`, `reached`: whether it made a connection, and to which address;
+`made`: where connections are noted.
 """
 
 
@@ -116,8 +118,13 @@ class _Cuttable(urllib3.connection.HTTPConnection):
             made, handle = _connect(
                 self._dns_host, self.port, float(self.timeout or 0) or 10.0, watch, inward=_here.inward
             )
+            try:
+                _here.reached = made.getpeername()[0]
+            except OSError:  # it is gone already
+                made.close()
+                handle.close()
+                raise
             _here.fresh = True
-            _here.reached = made.getpeername()[0]
         except socket.gaierror as error:
             raise urllib3.exceptions.NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
@@ -125,6 +132,7 @@ class _Cuttable(urllib3.connection.HTTPConnection):
         except OSError as error:
             raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
         self._handle = handle
+        _here.made.add(self)
         sys.audit("http.client.connect", self, self.host, self.port)
         return made
 
@@ -222,6 +230,8 @@ class Pools:
         self._cancel, self._environment = cancel, environment
         self._lock = threading.Lock()
         self._pools: dict[tuple[hosts.Tls | None, str], urllib3.PoolManager] = {}
+        self._made: weakref.WeakSet[_Cuttable] = weakref.WeakSet()
+        """All connections: one that a failure has kept from the pools is open until the garbage collector comes by."""
         self._inward: set[str] = set()
 
     def send(self, request: wire.Request) -> _Answer:
@@ -230,7 +240,11 @@ class Pools:
         watch = self._watcher.watch(self._cancel, 0.0 if streams else self._settings.answer_seconds)
         try:
             answer = self._send(request, watch)
-            _not_cut(watch)  # a head that we cut ends for http.client like any other
+            try:
+                _not_cut(watch)  # a head that we cut ends for http.client like any other
+            except BaseException:
+                answer.close()
+                raise
         except wire.Broken as error:
             watch.end()
             _not_cut(watch, error)
@@ -250,7 +264,7 @@ class Pools:
         pool = self._pool(hosts.tls(self._settings, place.netloc) if place.scheme == "https" else None, proxy)
         connect = request.patience or self._settings.connect_seconds
         _here.watch, _here.stall_seconds = watch, self._settings.stall_seconds
-        _here.fresh, _here.reached = False, ""
+        _here.fresh, _here.reached, _here.made = False, "", self._made
         _here.inward = bool(proxy) or not request.named_by or request.named_by in self._inward
         headers = {"User-Agent": f"pouch/{__version__}", "Accept-Encoding": "identity", **request.headers}
         silence = self._settings.stall_seconds
@@ -279,10 +293,10 @@ class Pools:
         with self._lock:
             found = self._pools.get((tls, proxy))
             if found is None:
-                found = self._pools[tls, proxy] = self._made(tls, proxy)
+                found = self._pools[tls, proxy] = self._manager(tls, proxy)
         return found
 
-    def _made(self, tls: hosts.Tls | None, proxy: str) -> urllib3.PoolManager:
+    def _manager(self, tls: hosts.Tls | None, proxy: str) -> urllib3.PoolManager:
         options: dict[str, Any] = {"num_pools": 8, "maxsize": KEPT_CONNECTIONS, "blocksize": BLOCK}
         if tls is not None:
             options["ssl_context"] = self._certificates.context(tls)
@@ -308,6 +322,8 @@ class Pools:
                     pool.pools[key].close()
                 pool.clear()
             self._pools.clear()
+        for connection in list(self._made):
+            connection.close()
 
 
 class _Answer:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import socket
 import threading
 import time
+import warnings
 
 import pytest
 from support import cutting, fake_registry
@@ -365,3 +367,20 @@ def test_nothing_stays_open(peer, tools, name):
     while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_an_answer_that_comes_with_the_cancel_is_closed(peer, tools, name):
+    """Else its connection is left to the garbage collector, open until then."""
+    cancel = threading.Event()
+
+    def answer(handler):
+        cancel.set()
+        handler.answer_truly()
+
+    peer.misbehave(answer, path="/manifests/", times=None)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with tools.repository(name, cancel=cancel) as repository, pytest.raises(errors.Unavailable, match="cancelled"):
+            repository.manifest("1")
+        gc.collect()
+    assert [str(one.message) for one in said if one.category is ResourceWarning] == []
