@@ -11,10 +11,13 @@ down, as a pipe would, and misses nothing; one that takes nothing at all for ten
 
 from __future__ import annotations
 
+import array
 import asyncio
 import collections
+import fcntl
 import os
 import socket
+import termios
 
 from pouch.spec import errors
 
@@ -23,6 +26,7 @@ PATIENCE = 10.0
 _PACKET = 8192
 _STREAMS = {2: 1, 3: 2}
 _PIECE = 64 << 10
+_LOOKS, _LOOK_SECONDS = 200, 0.005
 _LARGEST = 1000
 """conmon takes no terminal larger than this, and forgets to drop the rest of a line it refused."""
 
@@ -56,11 +60,25 @@ async def resize(control_path: str, height: int, width: int) -> None:
             f"cannot resize by {control_path}: {error.strerror}; the container does not run"
         ) from error
     try:
+        await _taken(control)
         os.write(control, line)
     except OSError as error:
         raise errors.Unavailable(f"cannot resize by {control_path}: {error.strerror}") from error
     finally:
         os.close(control)
+
+
+async def _taken(control: int) -> None:
+    """Wait until the monitor has read what was written before: of two lines in one read conmon 2.1 obeys the first twice.
+
+    A fifo tells nobody when it was emptied, so it is looked at; a monitor that does not read holds up nobody for long.
+    """
+    left = array.array("i", [0])
+    for _ in range(_LOOKS):
+        fcntl.ioctl(control, termios.FIONREAD, left)  # ioctl_pipe(2)
+        if not left[0]:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class AttachedStdio:
