@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from pouch.cli import credentials, names, progress
+from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
     from pouch.cli.client import Client
+
+
+def meant(name: str, *, everything: bool, quiet: bool) -> str:
+    """The name that `pull` and `push` take for a written one, told where it is completed. everything: all tags are meant, so it has none."""
+    if names.is_tagged(name):
+        if everything:
+            raise CliError("pouch: tag can't be used with --all-tags/-a")
+        return name
+    if everything:
+        return name
+    if not quiet:
+        print("Using default tag: latest", flush=True)
+    return names.tagged(name)
 
 
 def pull(

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags, names, pulling
-from pouch.cli.errors import CliError
+from pouch.cli import command, flags, pulling
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    name = parsed.args[0].removesuffix(":")
     everything, quiet = parsed.on("all-tags"), parsed.on("quiet")
-    if everything and names.is_tagged(name):
-        raise CliError("pouch: tag can't be used with --all-tags/-a")
-    if not everything and not names.is_tagged(name):
-        name = names.tagged(name)
-        if not quiet:
-            print("Using default tag: latest", flush=True)
+    name = pulling.meant(parsed.args[0].removesuffix(":"), everything=everything, quiet=quiet)
     client = context.client
     pulling.pull(client, name, platform=parsed.text("platform"), all_tags=everything, quiet=quiet)
     print(pulling.spelled_out(client, name))

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from pouch.cli import command, credentials, flags, names, progress, pulling
 from pouch.cli.client import segment
-from pouch.cli.errors import CliError
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    name = parsed.args[0]
     everything, quiet = parsed.on("all-tags"), parsed.on("quiet")
-    if everything and names.is_tagged(name):
-        raise CliError("pouch: tag can't be used with --all-tags/-a")
-    if not everything and not names.is_tagged(name):
-        name = names.tagged(name)
-        if not quiet:
-            print("Using default tag: latest", flush=True)
+    name = pulling.meant(parsed.args[0], everything=everything, quiet=quiet)
     client = context.client
     repository, tag = names.split(name)
     # A header also without credentials: a daemon looks for them in the body otherwise.
