@@ -13,10 +13,10 @@ import time
 
 import pytest
 import zstandard
-from support import fake_registry, images, kernel
+from support import fake_registry, images, kernel, loading
 from support.pulling import PATIENCE, QUICK, Puller, Steps
 
-from pouch.image import load, silent, unpack
+from pouch.image import load, silent
 from pouch.image.registry import client, hosts
 from pouch.spec import descriptor, digest, errors
 
@@ -26,20 +26,7 @@ LOWER = images.layer(images.directory("etc"), images.file("etc/a", "a" * 100_000
 UPPER = images.layer(images.file("etc/b", "b" * 100_000))
 
 
-def _probe() -> str:
-    home = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
-    try:
-        os.mkdir(f"{home}/fs")
-        unpack.unpack(io.BytesIO(images.layer(images.file("x", uid=5))), home, (), "probe")
-        return ""
-    except (errors.PouchError, OSError) as error:
-        return f"layers cannot be unpacked here: {error}"
-    finally:
-        shutil.rmtree(home)
-
-
-REASON = _probe()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
+pytestmark = loading.needed
 
 
 @pytest.fixture

@@ -9,28 +9,14 @@ import tempfile
 
 import pytest
 import zstandard
-from support import images, treedigest
+from support import images, loading, treedigest
 
 from pouch.image import images as image_room
-from pouch.image import load, silent, unpack
-from pouch.spec import digest, errors
+from pouch.image import load, silent
+from pouch.spec import digest
 from pouch.store import content, db, paths
 
-
-def _probe() -> str:
-    home = tempfile.mkdtemp(prefix="p", dir="/var/tmp")
-    try:
-        os.mkdir(f"{home}/fs")
-        unpack.unpack(io.BytesIO(images.layer(images.file("x", uid=5))), home, (), "probe")
-        return ""
-    except (errors.PouchError, OSError) as error:
-        return f"layers cannot be unpacked here: {error}"
-    finally:
-        shutil.rmtree(home)
-
-
-REASON = _probe()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
+pytestmark = loading.needed
 
 LOWER = images.layer(
     images.directory("etc", uid=7),
