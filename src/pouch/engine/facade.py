@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from pouch.engine import views
-from pouch.spec import container, credentials, event
+from pouch.spec import container, credentials, event, network, volume
 
 
 class Finding(Protocol):
@@ -214,6 +214,52 @@ class CommitsFacade(Protocol):
 
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         """All files of a container as a tar."""
+
+
+class NetworksFacade(Protocol):
+    """Networks, by id, unique prefix of one, or name; an unknown one raises NotFound("network X not found")."""
+
+    async def create(self, config: network.NetworkConfig) -> tuple[str, builtins.list[str]]:
+        """Make one; its id and warnings. Conflict where the name is taken, or a subnet overlaps."""
+
+    async def list(self) -> builtins.list[views.NetworkView]:
+        """All, in the order of their names; without members."""
+
+    async def get(self, ref: str) -> views.NetworkView:
+        """One with its members."""
+
+    async def remove(self, ref: str) -> None:
+        """Forbidden for a predefined one and for one with running containers, in Docker's sentences."""
+
+    async def prune(self, filters: Mapping[str, builtins.list[str]]) -> builtins.list[str]:
+        """Remove those that no container belongs to; their names. Filters: until, label, label!."""
+
+    async def connect(self, ref: str, container_ref: str, config: network.EndpointConfig) -> None:
+        """Make a container, running or not, a member."""
+
+    async def disconnect(self, ref: str, container_ref: str, force: bool = False) -> None:
+        """End its membership; while it runs its interface goes."""
+
+
+class VolumesFacade(Protocol):
+    """Volumes, by name; an unknown one raises NotFound("get X: no such volume")."""
+
+    async def create(self, config: volume.VolumeConfig) -> views.VolumeView:
+        """Make one, or answer the one there is with the same driver and options; Conflict where they differ."""
+
+    async def list(
+        self, filters: Mapping[str, builtins.list[str]]
+    ) -> tuple[builtins.list[views.VolumeView], builtins.list[str]]:
+        """Those that match (dangling, driver, label, name), by name; and warnings of drivers that did not answer."""
+
+    async def get(self, name: str) -> views.VolumeView:
+        """One."""
+
+    async def remove(self, name: str, force: bool = False) -> None:
+        """Conflict in Docker's sentence while a container has it; force: a missing one is fine."""
+
+    async def prune(self, filters: Mapping[str, builtins.list[str]]) -> tuple[builtins.list[str], int]:
+        """Remove anonymous ones that no container has, with `all=true` named ones too; their names, and bytes freed."""
 
 
 class EventsFacade(Protocol):

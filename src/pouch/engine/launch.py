@@ -7,7 +7,20 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
-from pouch.engine import boot, clock, create, furnish, groups, hooks, prepare, readiness, shelf, signals, views
+from pouch.engine import (
+    boot,
+    clock,
+    create,
+    furnish,
+    groups,
+    hooks,
+    name_files,
+    prepare,
+    readiness,
+    shelf,
+    signals,
+    views,
+)
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.kernel import process
@@ -21,7 +34,7 @@ class Place:
     """What is reserved for one run. base: first id of its user namespace on the host, None without one."""
 
     base: int | None
-    addressing: prepare.Addressing
+    addressing: name_files.Addressing
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +91,16 @@ class Launcher:
         first, last = equipment.settings.userns_first, equipment.settings.userns_last
         return await equipment.pools.db(equipment.database.reserve_range, record.id, first, last)
 
-    async def _address(self, record: records.Record) -> tuple[records.Record, prepare.Addressing]:
+    async def _address(self, record: records.Record) -> tuple[records.Record, name_files.Addressing]:
         if record.config.host.network_mode != "bridge":
-            return record, prepare.Addressing()
+            return record, name_files.Addressing()
         equipment, network = self._equipment, self._equipment.bridge
         address = await equipment.pools.db(
             equipment.database.reserve_address, network.name, record.id, network.subnet, ()
         )
         record = record.with_state(ip_address=address)
         record = dataclasses.replace(record, gateway=str(network.gateway), prefix_length=network.subnet.prefixlen)
-        return record, prepare.Addressing(address=address, gateway=record.gateway)
+        return record, name_files.Addressing(address=address, gateway=record.gateway)
 
     async def _create(self, record: records.Record, prepared: prepare.Prepared) -> monitor.Created:
         config, paths = record.config, self._equipment.paths

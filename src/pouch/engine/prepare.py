@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import posixpath
 import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pouch.engine import equipment as tools
+from pouch.engine import mounting, name_files
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot, mount, process
-from pouch.network import files as network_files
 from pouch.rich import inits, user, write
 from pouch.rich import plan as rich_plan
 from pouch.spec import container, errors
-
-_NOT_ON_DISK = ("/dev/", "/proc/", "/sys/", "/run/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +37,9 @@ class Prepared:
     """See `specbuild.build.Built`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addressing:
-    """What the container's three network files need; empty without an address of its own."""
-
-    address: str = ""
-    gateway: str = ""
-
-
-def prepare(equipment: tools.Equipment, record: records.Record, base: int | None, addressing: Addressing) -> Prepared:
+def prepare(
+    equipment: tools.Equipment, record: records.Record, base: int | None, addressing: name_files.Addressing
+) -> Prepared:
     """Make the bundle. Raises StartFailed, InvalidInput, KernelError; leaves half-made things to `cleanup`."""
     descriptor = equipment.ranges.borrow(base) if base is not None else None
     try:
@@ -74,8 +65,8 @@ class _Preparation:
         self._bundle = self._paths.container_run(record.id)
         self._warnings: list[str] = []
 
-    def run(self, addressing: Addressing) -> Prepared:
-        self._check_sources()
+    def run(self, addressing: name_files.Addressing) -> Prepared:
+        mounting.check_sources(self._config.host.mounts)
         record = self._record
         self._equipment.snapshots.prepare(record.id)
         os.makedirs(self._bundle, exist_ok=True)
@@ -90,7 +81,7 @@ class _Preparation:
         else:
             self._ensure_working_dir()
             self._fill_run(plan)
-        self._network_files(addressing)
+        name_files.write(self._equipment, self._record, addressing, self._base)
         given = self._inputs(identity, plan)
         built = build.build(given)
         self._write_spec(built.spec)
@@ -105,22 +96,6 @@ class _Preparation:
             warnings=(*self._warnings, *(plan.warnings if plan else ()), *built.warnings),
             filter_digest=built.filter_digest,
         )
-
-    def _check_sources(self) -> None:
-        """The sources of bind mounts are there from here on; what they are decides what their mount points must be."""
-        for asked in self._config.host.mounts:
-            if asked.kind != "bind" or os.path.lexists(asked.source):
-                continue
-            if not asked.make_source:
-                raise errors.InvalidInput(
-                    f'invalid mount config for type "bind": bind source path does not exist: {asked.source}'
-                )
-            try:
-                os.makedirs(asked.source)
-            except OSError as error:
-                raise errors.InvalidInput(
-                    f"error while creating mount source path '{asked.source}': {error.strerror}"
-                ) from None
 
     # -- root file system ---------------------------------------------------------------------------------------------
 
@@ -142,26 +117,20 @@ class _Preparation:
         snapshots.view(self._record.id, self._record.layers)
         try:
             plan = inits.plan(rich.mode, self._request(rich, view)) if rich is not None else None
-            files = [*self._mount_points(view), *self._missing_directory(view), *(plan.seed_files if plan else ())]
+            files = [
+                *mounting.mount_points(view, mounts),
+                *self._missing_directory(view),
+                *(plan.seed_files if plan else ()),
+            ]
             write.write(files, self._paths.seed(self._record.id), like=view)
         finally:
             snapshots.unview(self._record.id)
         return plan, bool(files)
 
-    def _mount_points(self, view: str) -> Iterator[rich_plan.File]:
-        """The runtime would make missing ones in the container's own files, where `diff` and `commit` see them."""
-        for asked in self._config.host.mounts:
-            if asked.target.startswith(_NOT_ON_DISK) or inroot.exists(view, asked.target):
-                continue
-            is_file = asked.kind == "bind" and not os.path.isdir(asked.source)
-            yield rich_plan.File(
-                path=_resolved(view, asked.target), directory=not is_file, mode=0o644 if is_file else 0o755
-            )
-
     def _missing_directory(self, view: str) -> Iterator[rich_plan.File]:
         path = self._record.working_dir
-        if not path.startswith(_NOT_ON_DISK) and not inroot.exists(view, path):
-            yield rich_plan.File(path=_resolved(view, path), directory=True, mode=0o755)
+        if not path.startswith(mounting.NOT_ON_DISK) and not inroot.exists(view, path):
+            yield rich_plan.File(path=mounting.resolved(view, path), directory=True, mode=0o755)
 
     def _request(self, rich: container.RichConfig, rootfs: str) -> rich_plan.Request:
         record, config = self._record, self._config
@@ -263,42 +232,6 @@ class _Preparation:
 
     # -- files and spec -----------------------------------------------------------------------------------------------
 
-    def _network_files(self, addressing: Addressing) -> None:
-        record, config, host = self._record, self._config, self._config.host
-        settings = self._equipment.settings
-        own_names = network_files.Names(
-            hostname=build.hostname(config, record.id), domainname=config.domainname, aliases=()
-        )
-        on_host = host.network_mode == "host"
-        hosts = network_files.hosts(
-            own_names,
-            address=addressing.address,
-            extra=host.extra_hosts,
-            gateway=addressing.gateway,
-            host_text=network_files.host_hosts() if on_host else "",
-        )
-        resolv_conf = network_files.resolv_conf(
-            network_files.host_resolv_conf(host_network=on_host),
-            servers=host.dns or settings.dns,
-            search=host.dns_search or settings.dns_search,
-            options=host.dns_options or settings.dns_options,
-            host_network=on_host,
-        )
-        for path, text in (
-            (self._paths.hosts(record.id), hosts),
-            (self._paths.hostname(record.id), build.hostname(config, record.id) + "\n"),
-            (self._paths.resolv_conf(record.id), resolv_conf),
-        ):
-            self._write_own(path, text)
-
-    def _write_own(self, path: str, text: str) -> None:
-        """A file that the container's root may change: it belongs to it."""
-        owner = self._base or 0
-        with open(path, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
-            os.fchown(file.fileno(), owner, owner)
-            file.write(text)
-
     def _inputs(self, identity: inputs.Identity, plan: rich_plan.Plan | None) -> inputs.Inputs:
         record, equipment = self._record, self._equipment
         machine = None
@@ -344,40 +277,15 @@ class _Preparation:
             yield _device_node(device)
 
     def _binds(self) -> dict[str, str]:
-        """In a user namespace, the sources of bind mounts with the container's ids.
-
-        A file that belongs to root on the host then belongs to root in the container, and what the container writes is stored
-        with the ids it sees: the same as without a namespace, so volumes need no chown and can be shared.
-        """
-        found: dict[str, str] = {}
-        for number, asked in enumerate(one for one in self._config.host.mounts if one.kind == "bind"):
-            if self._userns_fd is None:
-                continue
-            clone = f"{self._bundle}/bind{number}"
-            _make_mount_point(asked.source, clone)
-            try:
-                mount.idmapped_clone(asked.source, clone, self._userns_fd, recursive="bind" not in asked.options)
-            except errors.KernelError as error:
-                self._warnings.append(
-                    f"{asked.source}: its file system cannot map ids ({error.message}): in the container its files "
-                    "belong to nobody; use --userns host where that matters"
-                )
-                continue
-            found[asked.target] = clone
+        if self._userns_fd is None:
+            return {}
+        found, warnings = mounting.idmapped(self._config.host.mounts, self._bundle, self._userns_fd)
+        self._warnings += warnings
         return found
 
     def _write_spec(self, spec: inputs.Document) -> None:
         with open(f"{self._bundle}/config.json", "w", encoding="utf-8") as file:
             json.dump(spec, file)
-
-
-def _resolved(view: str, path: str) -> str:
-    """A path that is not there, with the links in what there is of it followed."""
-    rest: list[str] = []
-    while not inroot.exists(view, path):
-        path, _, name = path.rpartition("/")
-        rest.insert(0, name)
-    return posixpath.join(inroot.resolve(view, path or "/"), *rest)
 
 
 def split_words(text: str) -> tuple[str, ...]:
@@ -396,14 +304,6 @@ def missing_program(name: str, error: errors.PouchError) -> errors.StartFailed:
         reason = "no such file or directory" if "/" in name else "executable file not found in $PATH"
         return errors.StartFailed(f'exec: "{name}": {reason}', exit_code=127)
     return errors.StartFailed(f'exec: "{name}": permission denied', exit_code=126)
-
-
-def _make_mount_point(source: str, target: str) -> None:
-    if os.path.isdir(source):
-        os.makedirs(target, mode=0o700, exist_ok=True)
-        return
-    with open(target, "ab"):
-        pass
 
 
 def _device_node(device: container.Device) -> inputs.DeviceNode:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pouch.spec import container, log
+from pouch.spec import container, log, network, volume
 
 LogQuery = log.LogQuery
 LogRecord = log.LogRecord
@@ -48,6 +48,60 @@ class ContainerView:
     graph: dict[str, str] = field(default_factory=dict)
     """Overlay directories: LowerDir, UpperDir, WorkDir, MergedDir."""
     user_namespace_base: int | None = None
+    networks: Mapping[str, network.EndpointConfig] = field(default_factory=dict)
+    """The networks it belongs to, running or not, by their names; where it is in each while it runs, `state.endpoints` says."""
+    network_ids: Mapping[str, str] = field(default_factory=dict)
+    """Ids of these, by name."""
+    exposed: tuple[str, ...] = ()
+    """`80/tcp`, of image and client."""
+    mounts: tuple[MountPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A running container in a network."""
+
+    container_id: str
+    container_name: str
+    endpoint: network.Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkView:
+    """One network as `network inspect` needs it."""
+
+    network: network.Network
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeView:
+    """One volume as `volume inspect` needs it."""
+
+    volume: volume.Volume
+    mountpoint: str
+    """"" where its driver does not tell."""
+    scope: str = "local"
+    status: Mapping[str, object] = field(default_factory=dict)
+    size: int = -1
+    """Bytes on the disk; -1: not looked at."""
+    users: tuple[str, ...] = ()
+    """Ids of the containers that have it, running or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """One mount of a container as it is (`Mounts` of inspect). kind: bind, volume, tmpfs."""
+
+    kind: str
+    name: str
+    """The volume's; "" else."""
+    source: str
+    target: str
+    driver: str
+    mode: str
+    writable: bool
+    propagation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from pouch.spec import network, volume
+
 
 class Status(enum.StrEnum):
     """Docker's container states."""
@@ -75,7 +77,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One mount the client asked for. kind: bind or tmpfs."""
+    """One mount the client asked for. kind: bind, tmpfs or volume (source: the volume's name)."""
 
     kind: str
     source: str
@@ -86,6 +88,8 @@ class Mount:
     """Further mount options (tmpfs: size=..., mode=...)."""
     make_source: bool = False
     """A missing source is made, a directory (Docker's `-v`); else it is an error (`--mount`)."""
+    volume: volume.VolumeMount | None = None
+    """Set where kind is volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,16 @@ class HostConfig:
     mounts: tuple[Mount, ...] = ()
     resources: Resources = Resources()
     network_mode: str = "bridge"
-    """bridge, none, host."""
+    """See `network.mode`."""
+    ports: tuple[network.PortBinding, ...] = ()
+    publish_all: bool = False
+    """Each exposed port that is not among `ports` gets a free one."""
+    network_rate: network.Rate = network.UNLIMITED
+    network_policy: tuple[network.PolicyRule, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    """`CONTAINER[:ro|rw]`: that container's mounts."""
+    volume_driver: str = ""
+    """Of volumes that `-v NAME:TARGET` makes; "" for local."""
     restart_policy: RestartPolicy = RestartPolicy()
     auto_remove: bool = False
     readonly_rootfs: bool = False
@@ -181,6 +194,12 @@ class ContainerConfig:
     stop_signal: str | None = None
     stop_timeout: int | None = None
     rich: RichConfig | None = None
+    exposed_ports: tuple[str, ...] = ()
+    """`80/tcp`, besides those of the image."""
+    volumes: tuple[str, ...] = ()
+    """Targets of anonymous volumes, besides those of the image (`-v /data`)."""
+    networks: dict[str, network.EndpointConfig] = field(default_factory=dict)
+    """By a network's name or id; that of network_mode is among them, or means an empty one."""
     host: HostConfig = HostConfig()
 
 
@@ -204,6 +223,10 @@ class State:
     """The app's own code, also where the machine went on (`keep`)."""
     ip_address: str = ""
     mac_address: str = ""
+    endpoints: tuple[network.Endpoint, ...] = ()
+    """Its networks while it runs, that with the default route first."""
+    ports: tuple[network.PublishedPort, ...] = ()
+    """What is published while it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
