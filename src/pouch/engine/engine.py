@@ -16,6 +16,7 @@ from pouch.engine import (
     execs,
     groups,
     lifecycle,
+    networks,
     progress,
     recover,
     shelf,
@@ -63,6 +64,7 @@ class Engine:
         self.commits = commits.Commits(equipment, self._shelf, self._jobs)
         self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
+        self.networks = networks.Networks(equipment, self._shelf)
         self.events = equipment.events
         self.system = system.System(equipment, self._shelf)
         self._flusher = durability.Flusher(equipment)

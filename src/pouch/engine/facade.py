@@ -315,9 +315,17 @@ class Facade(Protocol):
         """Containers' files."""
 
     @property
+    def networks(self) -> NetworksFacade:
+        """Networks."""
+
+    @property
     def events(self) -> EventsFacade:
         """Events."""
 
     @property
     def system(self) -> SystemFacade:
         """The daemon and its host."""
+
+    @property
+    def volumes(self) -> VolumesFacade:
+        """Volumes."""
