@@ -306,8 +306,6 @@ def test_mounts_and_tmpfs():
         (b'{"Mounts":[{"Type":"volume","Target":"/b"}]}', errors.Unsupported, "volume /b"),
         (b'{"Mounts":[{"Type":"tmpfs","Source":"/a","Target":"/b"}]}', errors.InvalidInput, "must not be specified"),
         (b'{"Tmpfs":{"run":""}}', errors.InvalidInput, "mount path must be absolute"),
-        (b'{"VolumesFrom":["c"]}', errors.Unsupported, "VolumesFrom"),
-        (b'{"Links":["c:d"]}', errors.Unsupported, "Links are not supported"),
     ],
 )
 def test_wrong_mounts_are_refused(document, kind, sentence):
@@ -327,10 +325,9 @@ def test_mounts_are_shown_as_they_were_asked_for():
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (b'{"Image":"i","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"8080"}]}}}', "ports are not published"),
-        (b'{"Image":"i","HostConfig":{"PortBindings":{"80/tcp":null}}}', "ports are not published"),
+        (b'{"Image":"i","HostConfig":{"Links":["c:d"]}}', "links have no effect"),
+        (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"n":{"Links":["c:d"]}}}}', "links have no effect"),
         (b'{"Image":"i","HostConfig":{"MemorySwappiness":10}}', "MemorySwappiness"),
-        (b'{"Image":"i","MacAddress":"aa:bb:cc:dd:ee:ff"}', "MacAddress"),
         (b'{"Image":"i","Healthcheck":{"Test":["CMD","x"]}}', "Healthcheck"),
         (b'{"Image":"i","Volumes":{"/data":null}}', "volume /data"),
         (b'{"Image":"i","HostConfig":{"StorageOpt":{"size":"1g"}}}', "HostConfig.StorageOpt"),
@@ -355,6 +352,7 @@ def test_each_field_of_the_engines_config_is_reached_by_some_document():
         b'{"Image":"i","Entrypoint":["e"],"Cmd":["c"],"Env":["A=1"],"User":"u","WorkingDir":"/w","Umask":"0","Hostname":"h",'
         b'"Domainname":"d","Labels":{"l":"v"},"Annotations":{"a":"b"},"Tty":true,"OpenStdin":true,"StdinOnce":true,'
         b'"AttachStdin":true,"AttachStdout":true,"AttachStderr":true,"StopSignal":"9","StopTimeout":1,"Rich":true,'
+        b'"ExposedPorts":{"80":{}},"Volumes":{"/v":{}},"NetworkingConfig":{"EndpointsConfig":{"n":{}}},'
         b'"HostConfig":{"Privileged":true,"ConsoleSize":[24,80]}}'
     )
     plain = container.ContainerConfig(image="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TypeVar
 
-from pouch.edge.http import mounts
+from pouch.edge.http import endpoints, mounts, ports
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import process
 from pouch.spec import container, errors
@@ -51,6 +51,9 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
         stop_signal=document.StopSignal or None,
         stop_timeout=document.StopTimeout,
         rich=_rich(document),
+        exposed_ports=ports.exposed((*document.ExposedPorts, *document.HostConfig.PortBindings)),
+        volumes=tuple(document.Volumes),
+        networks=endpoints.wanted(document),
         host=_host(document),
     )
     return config, _warnings(document)
@@ -123,13 +126,6 @@ def _resources(host: schema.HostConfig) -> container.Resources:
     )
 
 
-def _network_mode(document: schema.Create) -> str:
-    if document.NetworkDisabled:
-        return "none"
-    mode = document.HostConfig.NetworkMode
-    return "bridge" if mode in ("", "default") else mode
-
-
 def _restart(policy: schema.RestartPolicy) -> container.RestartPolicy:
     name = policy.Name or "no"
     if name not in ("no", "always", "unless-stopped", "on-failure"):
@@ -143,14 +139,16 @@ def _restart(policy: schema.RestartPolicy) -> container.RestartPolicy:
 
 def _host(document: schema.Create) -> container.HostConfig:
     host = document.HostConfig
-    if host.VolumesFrom:
-        raise errors.Unsupported("VolumesFrom: volumes come with a later version", hint="mount the same host directory")
-    if host.Links:
-        raise errors.Unsupported("Links are not supported", hint="use --add-host NAME:ADDRESS")
     return container.HostConfig(
         mounts=mounts.from_host_config(host),
         resources=_resources(host),
-        network_mode=_network_mode(document),
+        network_mode=endpoints.mode(document),
+        ports=ports.bindings(host.PortBindings),
+        publish_all=host.PublishAllPorts,
+        network_rate=endpoints.rate(host.NetworkRate),
+        network_policy=endpoints.policy(host.NetworkPolicy),
+        volumes_from=tuple(host.VolumesFrom),
+        volume_driver=host.VolumeDriver,
         restart_policy=_restart(host.RestartPolicy),
         auto_remove=host.AutoRemove,
         readonly_rootfs=host.ReadonlyRootfs,
@@ -194,14 +192,10 @@ def _device(device: schema.Device) -> container.Device:
 def _warnings(document: schema.Create) -> list[str]:
     host = document.HostConfig
     found = [f"HostConfig.{name} has no effect in this version" for name in _IGNORED_HOST if getattr(host, name)]
-    if host.PortBindings or host.PublishAllPorts:
-        found.append(
-            "ports are not published in this version: reach the container by its address, or use --network host"
-        )
+    if host.Links or any(one.Links for one in document.NetworkingConfig.EndpointsConfig.values()):
+        found.append("links have no effect: containers of a user-defined network reach each other by their names")
     if host.MemorySwappiness != -1:
         found.append("HostConfig.MemorySwappiness has no effect in this version")
-    if document.MacAddress:
-        found.append("MacAddress has no effect in this version")
     if document.Healthcheck and document.Healthcheck.get("Test") not in (None, [], ["NONE"]):
         found.append("Healthcheck has no effect in this version")
     found.extend(f"volume {path}: its content stays in the container's own layer" for path in document.Volumes)

@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from pouch.edge.http.schema import network
+
 
 class RestartPolicy(Struct):
     """HostConfig.RestartPolicy."""
@@ -83,6 +85,8 @@ class HostConfig(Struct):
     PortBindings: dict[str, list[PortBinding] | dict[str, Any]] = field(default_factory=dict)
     PublishAllPorts: bool = False
     NetworkMode: str = ""
+    NetworkRate: network.Rate = field(default_factory=network.Rate)
+    NetworkPolicy: list[network.PolicyRule] = field(default_factory=list)
     RestartPolicy: RestartPolicy = field(default_factory=RestartPolicy)
     LogConfig: LogConfig = field(default_factory=LogConfig)
     AutoRemove: bool = False
@@ -162,7 +166,7 @@ class Create(Struct):
     NetworkDisabled: bool = False
     MacAddress: str = ""
     Healthcheck: dict[str, Any] = field(default_factory=dict)
-    NetworkingConfig: dict[str, Any] = field(default_factory=dict)
+    NetworkingConfig: network.NetworkingConfig = field(default_factory=network.NetworkingConfig)
     HostConfig: HostConfig = field(default_factory=HostConfig)
     Rich: bool = False
     RichMode: str = ""

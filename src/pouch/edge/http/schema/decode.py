@@ -11,7 +11,7 @@ from pouch.spec import errors
 T = TypeVar("T")
 
 _decoder = msgspec.json.Decoder()
-_KEYS_MATTER = frozenset(("Volumes", "PortBindings", "ExposedPorts"))
+_KEYS_MATTER = frozenset(("Volumes", "PortBindings", "ExposedPorts", "EndpointsConfig"))
 """Maps in which a null value still says something by its key."""
 
 _INTEGER_BITS = 63
@@ -34,7 +34,7 @@ def decode(body: bytes, kind: type[T]) -> T:
 def _without_nulls(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         if key in _KEYS_MATTER:
-            return {name: {} if item is None else item for name, item in value.items()}
+            return {name: {} if item is None else _without_nulls(item, name) for name, item in value.items()}
         return {name: _without_nulls(item, name) for name, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
