@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 LOCAL = "local"
 """The driver of this host's own directories."""
+ANONYMOUS_LABEL = "com.docker.volume.anonymous"
+"""What Docker's clients know anonymous volumes by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,8 @@ class VolumeConfig:
     options: dict[str, str] = field(default_factory=dict)
     """Of the local driver: `type`, `o`, `device` as mount(8) takes them; `size` (bytes, or with k, m, g, t)."""
     labels: dict[str, str] = field(default_factory=dict)
+    anonymous: bool = False
+    """Nobody chose the name: what prune takes by default, and what goes with its container. An empty name says the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +46,5 @@ class VolumeMount:
     labels: dict[str, str] = field(default_factory=dict)
     no_copy: bool = False
     """Do not fill an empty volume with what the image has at the target."""
+    anonymous: bool = False
+    """The volume was made for this container, which nobody gave a name for: it goes with it where that is asked (`rm -v`, `--rm`)."""

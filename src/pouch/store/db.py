@@ -17,7 +17,7 @@ from ipaddress import IPv4Network
 
 from pouch.kernel import disk
 from pouch.spec import errors
-from pouch.store import image_records, migrations
+from pouch.store import image_records, migrations, volume_records
 
 APPLICATION_ID = 0x706F7563
 """SQLite's `application_id` of our files ("pouc"): tells them from other programs' databases."""
@@ -43,7 +43,7 @@ class ContainerRow:
     record: bytes
 
 
-class Database(image_records.ImageRecords):
+class Database(image_records.ImageRecords, volume_records.VolumeRecords):
     """The records. Raises CorruptData for a file that is none of ours or damaged, Unavailable for a full disk or a locked file."""
 
     def __init__(self, path: str, *, boot: str | None = None) -> None:

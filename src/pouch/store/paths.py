@@ -38,6 +38,8 @@ class Paths:
         │   ├── rw/tree             instead of these: its copy of all files, where no overlay can be
         │   ├── seed/               a lower layer just below upper: our files, no part of the container's changes
         │   └── log/                0700: what the container wrote
+        ├── volumes/<name>/         0700: a volume of this host, like the layers out of reach for its users
+        │   └── _data/              its files, or where what it stands for is mounted
         └── tmp/                    0700: unfinished things, emptied when the daemon starts
         <run>                       /run/pouch, 0711: ends with a reboot
         ├── pouchd.sock
@@ -136,6 +138,19 @@ class Paths:
         return f"{self.containers(container_id)}/resolv.conf"
 
     @property
+    def volumes(self) -> str:
+        """The directory of the volumes of this host."""
+        return f"{self.root}/volumes"
+
+    def volume(self, name: str) -> str:
+        """What belongs to one volume."""
+        return f"{self.volumes}/{_checked(name)}"
+
+    def volume_data(self, name: str) -> str:
+        """What containers see of one volume."""
+        return f"{self.volume(name)}/_data"
+
+    @property
     def tmp(self) -> str:
         """Unfinished things; on the same file system as blobs and layers, so that a rename is atomic."""
         return f"{self.root}/tmp"
@@ -202,6 +217,7 @@ class Paths:
             (self.blobs, 0o700),
             (self.layers, 0o700),
             (self.all_containers, 0o711),
+            (self.volumes, 0o700),
             (self.tmp, 0o700),
             (self.run, 0o711),
             (self.all_bundles, 0o711),

@@ -1,0 +1,183 @@
+"""The local driver: a directory of ours for each volume, or what its options say, mounted there while somebody has it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import stat
+
+from pouch.kernel import filesystem, mount
+from pouch.spec import errors, ids, volume
+from pouch.store import erase, measure
+from pouch.store import paths as store_paths
+from pouch.volume import drivers
+from pouch.volume import options as words
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name."""
+_ADDRESS = "addr="
+
+
+class Local:
+    """The driver `local`.
+
+    A removed volume is first moved to `<root>/tmp`, which the daemon's start empties: there is no half-deleted one.
+    """
+
+    name = volume.LOCAL
+    scope = "local"
+
+    def __init__(self, paths: store_paths.Paths) -> None:
+        self._paths = paths
+
+    def place(self, name: str) -> str:
+        """Where its files are."""
+        return self._paths.volume_data(name)
+
+    def check(self, one: volume.Volume) -> None:
+        """See `drivers.Driver`. The name is a directory's."""
+        check_name(one.name)
+        if words.parse(one.name, one.options).size:
+            raise errors.Unsupported(f"create {one.name}: no quotas here")
+
+    def create(self, one: volume.Volume) -> None:
+        """Make its directories. Files that are there stay: they are a volume's whose record was lost."""
+        try:
+            _make_directory(self._paths.volume(one.name), 0o700)
+            _make_directory(self._paths.volume_data(one.name), 0o755)
+        except OSError as error:
+            raise _failed(one.name, "mkdir", self._paths.volume(one.name), error) from error
+
+    def remove(self, name: str) -> None:
+        """Take its mount off and delete its files. Conflict where somebody else mounted something in it."""
+        place = self._paths.volume(name)
+        self._detach(name)
+        if foreign := mount.mount_points(place):
+            raise errors.Conflict(
+                f"remove {name}: something is mounted at {foreign[0]}, whose files would go too",
+                hint=f"unmount it: umount {foreign[0]}",
+            )
+        away = f"{self._paths.tmp}/volume-{secrets.token_hex(8)}"
+        try:
+            os.rename(place, away)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _failed(name, "rename", place, error) from error
+        erase.erase(away)
+
+    def find(self, name: str) -> drivers.Found | None:
+        """What there is on the disk."""
+        try:
+            place = self._paths.volume_data(name)
+        except errors.InvalidInput:
+            return None
+        return drivers.Found(name, place) if os.path.isdir(place) else None
+
+    def list(self) -> list[drivers.Found]:
+        """All directories that could be volumes."""
+        try:
+            names = sorted(os.listdir(self._paths.volumes))
+        except FileNotFoundError:
+            return []
+        found = (self.find(name) for name in names)
+        return [one for one in found if one is not None]
+
+    def mount(self, one: volume.Volume, user: str) -> str:
+        """Its directory; what the options say is mounted there with the first user."""
+        self.create(one)
+        place = self._paths.volume_data(one.name)
+        source = words.parse(one.name, one.options).source
+        if source is not None and not mount.is_mount_point(place):
+            _attach(one.name, source, place)
+        return place
+
+    def unmount(self, one: volume.Volume, user: str, *, last: bool) -> None:
+        """Take the mount off with the last user."""
+        if last and one.options:
+            self._detach(one.name)
+
+    def usage(self, one: volume.Volume) -> int:
+        """Of directories of ours only: what is mounted belongs to others, or to no disk."""
+        if words.parse(one.name, one.options).source is not None:
+            return -1
+        return measure.used(self._paths.volume_data(one.name))
+
+    def _detach(self, name: str) -> None:
+        """A use that was noted twice, or a daemon that was killed between mounting and noting, leaves one mount at most."""
+        place = self._paths.volume_data(name)
+        if mount.is_mount_point(place):
+            mount.unmount(place)
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidInput in Docker's sentences."""
+    if len(name) < 2:
+        raise errors.InvalidInput("volume name is too short, names should be at least two alphanumeric characters")
+    if not ids.NAME_PATTERN.fullmatch(name):
+        raise errors.InvalidInput(
+            f'create {errors.shown(name)}: "{errors.shown(name)}" includes invalid characters for a local volume name, '
+            'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
+        )
+    if len(name) > _LONGEST_NAME:
+        raise errors.InvalidInput(
+            f"create {errors.shown(name)}: the name is too long, expected at most {_LONGEST_NAME} characters"
+        )
+
+
+def _make_directory(path: str, mode: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode)
+        os.chmod(path, mode)  # whatever the umask
+
+
+def _attach(name: str, source: words.Source, place: str) -> None:
+    """Mount it. The options stay out of messages: they hold passwords."""
+    what = f"{source.kind or 'directory'} {errors.shown(source.device)}"
+    try:
+        if not source.kind:
+            if not stat.S_ISDIR(os.stat(source.device).st_mode):
+                raise errors.InvalidInput(f"volume {name}: {what} is no directory")
+            filesystem.attach_directory(source.device, place, source.options, recursive=source.recursive)
+        else:
+            options = _resolved(name, source.options)
+            filesystem.attach(source.kind, source.device, place, options)
+    except errors.KernelError as error:
+        raise errors.Unavailable(
+            f"volume {name}: failed to mount {what}: {os.strerror(error.errno)}", hint=_hint(source, error.errno)
+        ) from error
+    except OSError as error:
+        raise errors.Unavailable(f"volume {name}: failed to mount {what}: {error.strerror}") from error
+
+
+def _hint(source: words.Source, number: int) -> str:
+    if number == errno.ENODEV:
+        return f"this kernel has no file system {source.kind}; modprobe {source.kind} may bring it"
+    if number == errno.EINVAL:
+        return "the kernel takes some of the options not at all, or not so; its log (dmesg) may say which"
+    return ""
+
+
+def _resolved(name: str, options: tuple[str, ...]) -> tuple[str, ...]:
+    """The kernel knows addresses only, no names of hosts (nfs(5) `addr=`, mount.cifs(8) `ip=`)."""
+    return tuple(
+        f"{_ADDRESS}{_address(name, word.removeprefix(_ADDRESS))}" if word.startswith(_ADDRESS) else word
+        for word in options
+    )
+
+
+def _address(name: str, host: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise errors.Unavailable(f"volume {name}: no address of {errors.shown(host)} is known: {error}") from error
+    return str(found[0][4][0])
+
+
+def _failed(name: str, call: str, path: str, error: OSError) -> errors.PouchError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.Unavailable(f"volume {name}: {call} {path}: {error.strerror}", hint="free some space there")
+    return errors.KernelError(call, path, error.errno or errno.EIO)

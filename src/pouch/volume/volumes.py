@@ -1,0 +1,248 @@
+"""All volumes: by name, whichever driver keeps them. What is begun is noted first, so that nothing is lost or half-done for good."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+from pouch.spec import errors, ids, volume
+from pouch.store import db, volume_records
+from pouch.store import paths as store_paths
+from pouch.volume import drivers, local
+
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+
+
+class Volumes:
+    """The volumes of a daemon. Thread-safe; changes of one volume happen one after another, those of others beside them.
+
+    Users are ids of containers that have it mounted. They are noted in the database before anything is mounted, so that
+    `restore` finds what a killed daemon left; a user counts once, however often it mounts.
+    """
+
+    def __init__(
+        self,
+        paths: store_paths.Paths,
+        database: db.Database,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._database = database
+        self._now_ns = now_ns
+        self._local = local.Local(paths)
+        self._turns = _Turns()
+
+    # -- which there are ----------------------------------------------------------------------------------------------
+
+    def create(self, config: volume.VolumeConfig) -> tuple[volume.Volume, bool]:
+        """A volume as asked, and whether it is new. An empty name asks for a random one.
+
+        Conflict where there is one of this name of another driver, or with other options than those given.
+        """
+        name = config.name or ids.new_id()
+        driver = self._driver(config.driver, name)
+        with self._turns.of(name):
+            if (there := self.find(name)) is not None:
+                _check_same(there, config)
+                driver.create(there)
+                return there, False
+            one = volume.Volume(
+                name=name,
+                driver=driver.name,
+                created=_rfc3339(self._now_ns()),
+                options=dict(config.options),
+                labels=dict(config.labels),
+                anonymous=config.anonymous or not config.name,
+            )
+            driver.check(one)
+            self._database.insert_volume(one)
+            try:
+                driver.create(one)
+            except BaseException:
+                self._database.delete_volume(name)
+                raise
+            return one, True
+
+    def find(self, name: str) -> volume.Volume | None:
+        """One, or None."""
+        return self._database.find_volume(name)
+
+    def get(self, name: str) -> volume.Volume:
+        """One. NotFound in Docker's sentence."""
+        if (found := self.find(name)) is None:
+            raise errors.NotFound(f"get {errors.shown(name)}: no such volume")
+        return found
+
+    def list(self) -> tuple[builtins.list[volume.Volume], builtins.list[str]]:
+        """All, by name, and what went wrong with drivers that were asked."""
+        return self._database.volumes(), []
+
+    def details(self, one: volume.Volume) -> tuple[drivers.Found, str]:
+        """What its driver knows of it (at least its name), and the driver's scope."""
+        driver = self._driver(one.driver, one.name)
+        return driver.find(one.name) or drivers.Found(one.name), driver.scope
+
+    def usage(self, name: str) -> int:
+        """Bytes of this host's disks that it takes; -1 where that is not known. It looks at each file: seconds for many."""
+        one = self.get(name)
+        return self._driver(one.driver, name).usage(one)
+
+    def mountpoint(self, one: volume.Volume) -> str:
+        """Where its files are on the host, "" where its driver does not tell. Blocks nobody."""
+        return self._local.place(one.name) if one.driver == volume.LOCAL else ""
+
+    def remove(self, name: str) -> volume.Volume:
+        """Delete it; what it was. Conflict while somebody has it mounted."""
+        with self._turns.of(name):
+            one = self.get(name)
+            if users := self._database.volume_users(name):
+                raise errors.Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+            self._remove(one)
+        return one
+
+    def _remove(self, one: volume.Volume) -> None:
+        before = self._database.volume_state(one.name) or volume_records.VolumeState.WHOLE
+        self._database.set_volume_state(one.name, volume_records.VolumeState.REMOVING)
+        try:
+            self._driver(one.driver, one.name).remove(one.name)
+        except (errors.Conflict, errors.Unavailable):
+            self._database.set_volume_state(one.name, before)  # nothing of it is gone
+            raise
+        self._database.delete_volume(one.name)
+
+    # -- who has them -------------------------------------------------------------------------------------------------
+
+    def mount(self, name: str, user: str) -> str:
+        """Have it mounted for a user; the directory on the host. Once more for the same user is fine, and counts once."""
+        with self._turns.of(name):
+            one = self.get(name)
+            driver = self._driver(one.driver, name)
+            new = self._database.add_volume_user(name, user)
+            try:
+                return driver.mount(one, user)
+            except BaseException:
+                if new:
+                    self._release(one, user)
+                raise
+
+    def unmount(self, name: str, user: str) -> bool:
+        """A user needs it no more; whether it had it. Idempotent, also for a volume that is gone."""
+        with self._turns.of(name):
+            one = self.find(name)
+            if one is None or user not in self._database.volume_users(name):
+                return False
+            self._release(one, user)
+            return True
+
+    def users(self, name: str) -> tuple[str, ...]:
+        """Who has it mounted."""
+        return self._database.volume_users(name)
+
+    def _release(self, one: volume.Volume, user: str) -> None:
+        last = set(self._database.volume_users(one.name)) <= {user}
+        self._driver(one.driver, one.name).unmount(one, user, last=last)
+        self._database.drop_volume_user(one.name, user)
+
+    # -- after a start ------------------------------------------------------------------------------------------------
+
+    def restore(self, users: Mapping[str, Collection[str]]) -> builtins.list[str]:
+        """Finish what a daemon before this one began, and let go of what nobody has any more; what could not be, in sentences.
+
+        users: by volume, the containers that have it mounted now. Before any other call that changes something.
+        """
+        troubles: builtins.list[str] = []
+        for one in self._database.volumes(volume_records.VolumeState.REMOVING):
+            with _noted(troubles):
+                self._remove(one)
+        self._adopt(troubles)
+        for name, user in self._database.all_volume_users():
+            if user not in users.get(name, ()):
+                with _noted(troubles):
+                    self.unmount(name, user)
+        return troubles
+
+    def _adopt(self, troubles: builtins.list[str]) -> None:
+        """Files without a record are a volume's whose record a power cut took, or the database with all of them: they are kept."""
+        known = {one.name for one in self._database.volumes()}
+        for found in self._local.list():
+            if found.name in known:
+                continue
+            one = volume.Volume(
+                name=found.name,
+                driver=volume.LOCAL,
+                created=_rfc3339(self._now_ns()),
+                anonymous=_ANONYMOUS.fullmatch(found.name) is not None,
+            )
+            with _noted(troubles):
+                self._database.insert_volume(one)
+                troubles.append(f"volume {found.name}: its record was lost, its files are kept")
+
+    # -- drivers ------------------------------------------------------------------------------------------------------
+
+    def driver_names(self) -> builtins.list[str]:
+        """Names of those that can be used."""
+        return [volume.LOCAL]
+
+    def _driver(self, name: str, of: str) -> drivers.Driver:
+        if name in ("", volume.LOCAL):
+            return self._local
+        raise errors.NotFound(
+            f'create {errors.shown(of)}: error looking up volume plugin {name}: plugin "{name}" not found'
+        )
+
+
+class _Turns:
+    """A lock for each name, for as long as somebody has or wants it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, tuple[threading.RLock, int]] = {}
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """The block runs alone among those of this name."""
+        with self._guard:
+            lock, count = self._locks.get(name) or (threading.RLock(), 0)
+            self._locks[name] = (lock, count + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                count = self._locks[name][1] - 1
+                if count:
+                    self._locks[name] = (lock, count)
+                else:
+                    del self._locks[name]
+
+
+@contextlib.contextmanager
+def _noted(troubles: list[str]) -> Iterator[None]:
+    """What goes wrong with one volume keeps nobody from the next."""
+    try:
+        yield
+    except errors.PouchError as error:
+        troubles.append(str(error))
+
+
+def _check_same(there: volume.Volume, config: volume.VolumeConfig) -> None:
+    """Docker's sentence for another driver; for other options it has none, and gives the old volume as if it were as asked."""
+    if (config.driver or volume.LOCAL) != there.driver:
+        raise errors.Conflict(
+            f"create {there.name}: conflict: volume name must be unique: "
+            f"a volume named {there.name} already exists with the {there.driver} driver. Choose a different volume name."
+        )
+    if config.options and config.options != there.options:
+        raise errors.Conflict(
+            f"create {there.name}: conflict: a volume named {there.name} already exists with other options",
+            hint="remove it, or choose a different volume name",
+        )
+
+
+def _rfc3339(ns: int) -> str:
+    moment = time.gmtime(ns // 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
