@@ -64,7 +64,7 @@ class Daemon:
             listener.settimeout(0.2)
             environment = {**os.environ, "NOTIFY_SOCKET": notify, "PYTHONPATH": SOURCE, "PYTHONWARNINGS": "default"}
             with open(self.log_path, "ab") as log:
-                self.process = subprocess.Popen(
+                self.process = self.spawn(
                     argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
                 )
             deadline = time.monotonic() + START_SECONDS
@@ -77,6 +77,10 @@ class Daemon:
                         raise AssertionError(f"pouchd did not start:\n{self.log()}") from None
         os.unlink(notify)
         return self
+
+    def spawn(self, argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start the daemon's process."""
+        return subprocess.Popen(argv, **options)
 
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
@@ -105,10 +109,21 @@ class Daemon:
             self.stop()
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
-        subprocess.run(["nft", "delete", "table", "ip", self.bridge], capture_output=True, check=False)
+        self.remove_network()
         leaks.remove_cgroups(self)
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def links(self) -> list[str]:
+        """The host's ends of its containers' links."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.listdir(f"/sys/class/net/{self.bridge}/brif")
+        return []
+
+    def remove_network(self) -> None:
+        """What a daemon leaves on its host for the next one."""
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
+        for family in ("ip", "inet"):
+            subprocess.run(["nft", "delete", "table", family, self.bridge], capture_output=True, check=False)
 
     # -- its clients --------------------------------------------------------------------------------------------------
 

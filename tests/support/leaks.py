@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,8 +37,13 @@ def left(one: daemons.Daemon) -> list[str]:
 
 def assert_none(one: daemons.Daemon) -> None:
     """Fail naming what stays after the deadline."""
+    until_none(lambda: left(one))
+
+
+def until_none(look: Callable[[], list[str]]) -> None:
+    """Ask again until nothing is found; fail naming what is found after the deadline."""
     deadline = time.monotonic() + SECONDS
-    while found := left(one):
+    while found := look():
         assert time.monotonic() < deadline, "left behind:\n" + "\n".join(found)
         time.sleep(0.02)
 
@@ -62,9 +67,8 @@ def _mounts(one: daemons.Daemon) -> Iterator[str]:
 
 
 def _links(one: daemons.Daemon) -> Iterator[str]:
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(f"/sys/class/net/{one.bridge}/brif"):
-            yield f"link {name} on {one.bridge}"
+    for name in one.links():
+        yield f"link {name} of {one.bridge}"
 
 
 def _cgroups(one: daemons.Daemon) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 daemon          the session's daemon (support.daemon.Daemon) with the image `busybox`; containers a test leaves are removed after it
 make_daemon     make_daemon(*options): a daemon of the test's own, started, without images; held to the same, and gone afterwards
+host            the session's daemon on a host of namespaces, with a world outside (support.hosts.Host); held to the same, and to leave
+                no link, address, route, rule or socket in it
 rich            the same for rich containers: a daemon of its own, on a tmpfs, whose images support.machines loads
 busybox_tar     path of a docker-archive with the image `busybox`
 """
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support import daemon as daemons
-from support import images, kernel, leaks, machines
+from support import hosts, images, kernel, leaks, machines
 from support import rich as rich_images
 
 LONGEST_SECONDS = 180
@@ -86,6 +88,30 @@ def daemon(session_daemon: daemons.Daemon) -> Iterator[daemons.Daemon]:
         session_daemon.start()
     remove_all(session_daemon)
     _check(session_daemon, read)
+
+
+@pytest.fixture(scope="session")
+def host_session(can_run: None, busybox_tar: str) -> Iterator[tuple[hosts.Host, list[str]]]:
+    """What is behind `host`, and what it was like before all tests: its default network has had a container."""
+    with hosts.running(busybox_tar) as one:
+        one.daemon.pouch("run", "--rm", "busybox", "true")
+        yield one, one.state()
+        remove_all(one.daemon)
+        assert one.daemon.stop() == 0
+        _check(one.daemon, 0)
+        one.daemon.process = None
+
+
+@pytest.fixture
+def host(host_session: tuple[hosts.Host, list[str]]) -> Iterator[hosts.Host]:
+    """The session's host; after the test its network is as it was before all tests."""
+    one, before = host_session
+    read = len(one.daemon.log())
+    yield one
+    one.release()
+    _emptied(one.daemon)
+    _check(one.daemon, read)
+    hosts.assert_as_before(one, before)
 
 
 @pytest.fixture(scope="session")
