@@ -16,7 +16,9 @@ from pouch.engine import (
     execs,
     groups,
     lifecycle,
+    network_shelf,
     networks,
+    predefined,
     progress,
     recover,
     shelf,
@@ -127,6 +129,10 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             size=settings.max_layer_size, files=settings.max_layer_files, ratio=settings.max_layer_ratio
         )
         images.tidy()
+        shelf_of_networks = network_shelf.NetworkShelf(database, pools)
+        shelf_of_networks.open_()
+        default = _bridge(settings, database)
+        predefined.lay_down(shelf_of_networks, database, settings, clock, (default.subnet,))
         return tools.Equipment(
             settings=settings,
             clock=clock,
@@ -140,7 +146,8 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             registries=registry_client.Client(settings.of_registries()),
             runtimes=runtimes,
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
-            bridge=_bridge(settings, database),
+            bridge=default,
+            networks=shelf_of_networks,
             host=_host(settings, systemd=systemd),
             tools=launch,
             kernel_word=memory.KernelWord(paths.exit_dir),

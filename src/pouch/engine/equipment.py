@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pouch.engine import clock as clocks
 from pouch.engine import events as buses
-from pouch.engine import groups
+from pouch.engine import groups, network_shelf
 from pouch.engine import pools as thread_pools
 from pouch.engine import record as records
 from pouch.engine import settings as engine_settings
@@ -26,6 +26,7 @@ from pouch.rich import plan as rich_plan
 from pouch.runtime import memory, monitor, oci
 from pouch.store import db, snapshot
 from pouch.store import paths as store_paths
+from pouch.volume import volumes as volume_room
 
 _RANGES_KEPT = 256
 
@@ -100,6 +101,8 @@ class Equipment:
     runtimes: dict[str, oci.Runtime]
     monitors: dict[str, monitor.Monitor]
     bridge: bridges.Bridge
+    volumes: volume_room.Volumes
+    networks: network_shelf.NetworkShelf
     host: inputs.Host
     tools: rich_plan.Tools
     kernel_word: memory.KernelWord

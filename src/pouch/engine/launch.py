@@ -27,6 +27,7 @@ from pouch.kernel import process
 from pouch.rich import exit as rich_exit
 from pouch.runtime import attach, exits, monitor
 from pouch.spec import errors
+from pouch.store import db
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ class Launcher:
         if record.config.host.network_mode != "bridge":
             return record, name_files.Addressing()
         equipment, network = self._equipment, self._equipment.bridge
-        address = await equipment.pools.db(
-            equipment.database.reserve_address, network.name, record.id, network.subnet, ()
-        )
+        default = equipment.networks.get("bridge")
+        request = db.AddressRequest(default.id, str(network.subnet))
+        (address,) = await equipment.pools.db(equipment.database.reserve_addresses, record.id, (request,))
         record = record.with_state(ip_address=address)
         record = dataclasses.replace(record, gateway=str(network.gateway), prefix_length=network.subnet.prefixlen)
         return record, name_files.Addressing(address=address, gateway=record.gateway)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 from collections.abc import Mapping
 
 from pouch.engine import equipment as tools
 from pouch.engine import shelf, views
 from pouch.spec import errors, network
-
-_PREDEFINED = (("bridge", network.Driver.BRIDGE), ("host", network.Driver.HOST), ("none", network.Driver.NULL))
 
 
 class Networks:
@@ -19,7 +16,7 @@ class Networks:
     def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
         self._equipment = equipment
         self._shelf = containers
-        self._known = {one.name: one for one in _predefined(equipment)}
+        self._networks = equipment.networks
 
     async def create(self, config: network.NetworkConfig) -> tuple[str, builtins.list[str]]:
         """See the facade."""
@@ -27,7 +24,7 @@ class Networks:
 
     async def list(self) -> builtins.list[views.NetworkView]:
         """See the facade."""
-        return [views.NetworkView(network=one) for _, one in sorted(self._known.items())]
+        return [views.NetworkView(network=one) for one in self._networks]
 
     async def get(self, ref: str) -> views.NetworkView:
         """See the facade."""
@@ -50,24 +47,4 @@ class Networks:
         raise errors.Unsupported(f"container {container_ref} cannot be disconnected from network {self._get(ref).name}")
 
     def _get(self, ref: str) -> network.Network:
-        if ref in self._known:
-            return self._known[ref]
-        matches = [one for one in self._known.values() if ref and one.id.startswith(ref)]
-        if len(matches) == 1:
-            return matches[0]
-        raise errors.NotFound(f"network {ref} not found")
-
-
-def _predefined(equipment: tools.Equipment) -> builtins.list[network.Network]:
-    bridge = equipment.bridge
-    pool = network.Pool(subnet=str(bridge.subnet), gateway=str(bridge.gateway))
-    return [
-        network.Network(
-            id=hashlib.sha256(f"{equipment.settings.root} {name}".encode()).hexdigest(),
-            created="",
-            config=network.NetworkConfig(name=name, driver=driver, pools=(pool,) if name == "bridge" else ()),
-            predefined=True,
-            link=bridge.name if name == "bridge" else "",
-        )
-        for name, driver in _PREDEFINED
-    ]
+        return self._networks.get(ref)

@@ -11,13 +11,12 @@ import importlib.resources
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
 from pouch.kernel import disk
 from pouch.spec import errors
-from pouch.store import image_records, migrations, volume_records
+from pouch.store import image_records, migrations, network_records, volume_records
 
 APPLICATION_ID = 0x706F7563
 """SQLite's `application_id` of our files ("pouc"): tells them from other programs' databases."""
@@ -31,6 +30,10 @@ ImageRow = image_records.ImageRow
 LayerRow = image_records.LayerRow
 BlobRow = image_records.BlobRow
 Use = image_records.Use
+AddressRequest = network_records.AddressRequest
+AddressRow = network_records.AddressRow
+NetworkRow = network_records.NetworkRow
+PoolRow = network_records.PoolRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class ContainerRow:
     record: bytes
 
 
-class Database(image_records.ImageRecords, volume_records.VolumeRecords):
+class Database(image_records.ImageRecords, network_records.NetworkRecords, volume_records.VolumeRecords):
     """The records. Raises CorruptData for a file that is none of ours or damaged, Unavailable for a full disk or a locked file."""
 
     def __init__(self, path: str, *, boot: str | None = None) -> None:
@@ -120,6 +123,7 @@ class Database(image_records.ImageRecords, volume_records.VolumeRecords):
         The ids of the images that go with it: those that were removed by force under their containers, of which it was the last.
         """
         with self._transaction() as run:
+            network_records.release(run, id)
             run.execute("DELETE FROM containers WHERE id = ?", (id,))
             doomed = run.execute(
                 "SELECT id FROM images WHERE doomed AND NOT EXISTS (SELECT 1 FROM tags WHERE image_id = images.id) "
@@ -142,42 +146,6 @@ class Database(image_records.ImageRecords, volume_records.VolumeRecords):
                 f'Conflict. The container name "/{name}" is already in use by container "{row[0]}". '
                 "You have to remove (or rename) that container to be able to reuse that name."
             )
-
-    # -- addresses ----------------------------------------------------------------------------------------------------
-
-    def reserve_address(self, network: str, container: str, subnet: IPv4Network, excluded: Collection[str]) -> str:
-        """The lowest free address for a container, the one it has already if there is one.
-
-        Never the network's own, the first (the gateway's), the broadcast address or an excluded one. Unavailable when none is left.
-        """
-        with self._transaction() as run:
-            rows = run.execute("SELECT address, container FROM addresses WHERE network = ?", (network,)).fetchall()
-            for address, owner in rows:
-                if owner == container:
-                    return str(address)
-            taken = {str(address) for address, _ in rows}
-            taken.update(excluded)
-            hosts = iter(subnet.hosts())
-            next(hosts, None)
-            for candidate in hosts:
-                if str(candidate) not in taken:
-                    run.execute("INSERT INTO addresses VALUES (?, ?, ?)", (network, str(candidate), container))
-                    return str(candidate)
-        raise errors.Unavailable(
-            f"network {network}: no free address is left in {subnet}",
-            hint="remove containers that are no longer needed",
-        )
-
-    def release_addresses(self, container: str) -> None:
-        """Give back the addresses of a container."""
-        with self._transaction() as run:
-            run.execute("DELETE FROM addresses WHERE container = ?", (container,))
-
-    def addresses(self, network: str) -> dict[str, str]:
-        """Container id by address."""
-        with self._transaction() as run:
-            rows = run.execute("SELECT address, container FROM addresses WHERE network = ?", (network,)).fetchall()
-        return {str(address): str(container) for address, container in rows}
 
     # -- ranges of user namespaces ------------------------------------------------------------------------------------
 

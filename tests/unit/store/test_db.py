@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import sqlite3
 import threading
@@ -12,8 +11,6 @@ import pytest
 
 from pouch.spec import errors
 from pouch.store import db, image_records
-
-SUBNET = ipaddress.ip_network("10.88.0.0/29")
 
 
 @pytest.fixture
