@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from pouch.engine import views
-from pouch.spec import container, credentials, errors, event
+from pouch.spec import container, credentials, errors, event, volume
 
 ID = "c0ffee" + "1" * 58
 
@@ -415,6 +415,48 @@ class FakeCommits(_Noun):
         return _pieces(self.exported)
 
 
+def volume_view(**changes: Any) -> views.VolumeView:
+    """A volume named `data` that one container has."""
+    found = volume.Volume(name="data", driver="local", created="2026-01-02T03:04:05Z", labels={"tier": "back"})
+    return dataclasses.replace(views.VolumeView(volume=found, mountpoint="/volumes/data/_data", users=(ID,)), **changes)
+
+
+class FakeVolumes(_Noun):
+    def __init__(self, engine: FakeEngine) -> None:
+        super().__init__(engine, "volumes")
+        self.views = [volume_view()]
+        self.warnings: list[str] = []
+
+    async def create(self, config: volume.VolumeConfig) -> views.VolumeView:
+        await self._do("create", config)
+        found = volume.Volume(
+            name=config.name or "f" * 64,
+            driver=config.driver,
+            created="2026-01-02T03:04:05Z",
+            options=config.options,
+            labels=config.labels,
+        )
+        return views.VolumeView(volume=found, mountpoint=f"/volumes/{found.name}/_data")
+
+    async def list(self, filters: Mapping[str, list[str]]) -> tuple[list[views.VolumeView], list[str]]:
+        await self._do("list", dict(filters))
+        return list(self.views), self.warnings
+
+    async def get(self, name: str) -> views.VolumeView:
+        await self._do("get", name)
+        for view in self.views:
+            if view.volume.name == name:
+                return view
+        raise errors.NotFound(f"get {name}: no such volume")
+
+    async def remove(self, name: str, force: bool = False) -> None:
+        await self._do("remove", name, force)
+
+    async def prune(self, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:
+        await self._do("prune", dict(filters))
+        return ["a" * 64], 4096
+
+
 async def _pieces(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
@@ -470,6 +512,7 @@ class FakeEngine:
         self.commits = FakeCommits(self)
         self.events = FakeEvents(self)
         self.system = FakeSystem(self)
+        self.volumes = FakeVolumes(self)
 
     def call(self, name: str) -> tuple[Any, ...]:
         """The arguments of the only call of that name."""

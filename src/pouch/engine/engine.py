@@ -25,6 +25,7 @@ from pouch.engine import (
     shutdown,
     system,
     transfers,
+    volumes,
 )
 from pouch.engine import clock as clocks
 from pouch.engine import equipment as tools
@@ -46,6 +47,7 @@ from pouch.spec import errors
 from pouch.store import content, db
 from pouch.store import paths as store_paths
 from pouch.store.snapshot import native, overlay
+from pouch.volume import volumes as volume_room
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Engine:
         self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.networks = networks.Networks(equipment, self._shelf)
+        self.volumes = volumes.Volumes(equipment, self._shelf)
         self.events = equipment.events
         self.system = system.System(equipment, self._shelf)
         self._flusher = durability.Flusher(equipment)
@@ -148,6 +151,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             bridge=default,
             networks=shelf_of_networks,
+            volumes=volume_room.Volumes(paths, database),
             host=_host(settings, systemd=systemd),
             tools=launch,
             kernel_word=memory.KernelWord(paths.exit_dir),

@@ -132,7 +132,7 @@ def _matches(one: event.Event, key: str, values: list[str]) -> bool:
         case "event":
             return any(one.action == value or one.action.startswith(f"{value}:") for value in values)
         case "label":
-            return all(_has_label(one.attributes, value) for value in values)
+            return all(has_label(one.attributes, value) for value in values)
         case "scope":
             return "local" in values
         case "image":
@@ -144,6 +144,7 @@ def _matches(one: event.Event, key: str, values: list[str]) -> bool:
             return any(one.actor.startswith(value) or one.attributes.get("name") == value for value in values)
 
 
-def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
+def has_label(attributes: Mapping[str, str], wanted: str) -> bool:
+    """Whether `key` or `key=value` is among them."""
     name, equals, value = wanted.partition("=")
     return name in attributes and (not equals or attributes[name] == value)

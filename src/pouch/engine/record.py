@@ -86,6 +86,10 @@ class Record:
     gateway: str = ""
     prefix_length: int = 0
     warnings: tuple[str, ...] = field(default_factory=tuple)
+    mounts: tuple[container.Mount, ...] = ()
+    """All of them: those of the config, of other containers, of the image; each volume with its name."""
+    remove_volumes: bool = False
+    """With the removal that is under way its anonymous volumes go."""
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -126,6 +130,9 @@ def encode(record: Record) -> bytes:
 def decode(raw: bytes, what: str) -> Record:
     """The record of these bytes; CorruptData names `what`."""
     try:
-        return _decoder.decode(raw)
+        found = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.CorruptData(f"{what}: its record cannot be read: {error}") from error
+    if found.config.host.mounts and not found.mounts:  # written before there were volumes
+        return dataclasses.replace(found, mounts=found.config.host.mounts)
+    return found

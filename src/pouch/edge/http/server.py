@@ -21,6 +21,7 @@ from pouch.edge.http import (
     router,
     system,
     transfers,
+    volumes,
 )
 from pouch.engine import facade as engine
 
@@ -40,6 +41,7 @@ def routes(facade: engine.Facade) -> list[message.Route]:
         *commits.routes(facade),
         *system.routes(facade),
         *events.routes(facade),
+        *volumes.routes(facade),
     ]
 
 
