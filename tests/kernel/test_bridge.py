@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,18 @@ def host() -> Iterator[network.Host]:
 
 
 @pytest.fixture
-def pouch0(host: network.Host) -> bridge.Bridge:
-    return bridge.Bridge("pouch0", SUBNET)
+def make(host: network.Host) -> Callable[..., bridge.Bridge]:
+    def made(name: str, net: str, *, mtu: int = 0) -> bridge.Bridge:
+        new = bridge.Bridge(name, ipaddress.IPv4Network(net), mtu=mtu)
+        host.stack.callback(new.close)
+        return new
+
+    return made
+
+
+@pytest.fixture
+def pouch0(make: Callable[..., bridge.Bridge]) -> bridge.Bridge:
+    return make("pouch0", str(SUBNET))
 
 
 def plug(host: network.Host, net: bridge.Bridge, identifier: str, address: str, *options: str) -> network.Process:
@@ -74,7 +84,10 @@ class TestConnect:
 
         def read() -> tuple[list[str], list[str]]:
             with rtnetlink.RouteSocket() as sock:
-                return [str(one.interface) for one in sock.addresses()], [one.gateway for one in sock.routes()]
+                return (
+                    [str(one.interface) for one in sock.addresses() if one.interface.version == 4],
+                    [one.gateway for one in sock.routes() if one.destination.version == 4],
+                )
 
         addresses, gateways = process.run(read)
         assert addresses == ["127.0.0.1/8", "172.30.0.2/16"]
@@ -132,9 +145,9 @@ class TestConnect:
         assert host.read("/proc/sys/net/ipv6/conf/pouch0/disable_ipv6") == "1"
         assert [line.split()[-1] for line in process.read("/proc/thread-self/net/if_inet6").splitlines()] == ["lo"]
 
-    def test_the_mtu_is_that_of_the_hosts_uplink_unless_given(self, host, pouch0):
+    def test_the_mtu_is_that_of_the_hosts_uplink_unless_given(self, host, pouch0, make):
         assert plug(host, pouch0, A, "172.30.0.2").links()["eth0"].mtu == 1400
-        small = bridge.Bridge("pouch1", ipaddress.IPv4Network("172.29.0.0/16"), mtu=1280)
+        small = make("pouch1", "172.29.0.0/16", mtu=1280)
         assert plug(host, small, B, "172.29.0.2").links()["eth0"].mtu == 1280
 
     def test_a_link_left_from_the_last_run_is_replaced(self, host, pouch0):
@@ -194,9 +207,9 @@ class TestConnectRefuses:
         assert bridge.host_link(B) not in host.links()
         assert talk(process, host, GATEWAY) == "172.30.0.2"
 
-    def test_a_bridge_name_that_is_another_kind_of_link(self, host):
+    def test_a_bridge_name_that_is_another_kind_of_link(self, host, make):
         with pytest.raises(errors.Conflict, match="up0 is no bridge but veth"):
-            host.run(bridge.Bridge("up0", SUBNET).ensure)
+            host.run(make("up0", str(SUBNET)).ensure)
 
 
 class TestEnsure:
@@ -215,8 +228,8 @@ class TestEnsure:
         "damage",
         [
             lambda: nft.apply("flush ruleset\n"),
-            lambda: nft.apply("flush table ip pouch0\n"),
-            lambda: nft.apply('insert rule ip pouch0 forward iifname "pouch0" drop\n'),
+            lambda: nft.apply("flush table inet pouch0\n"),
+            lambda: nft.apply('insert rule inet pouch0 forward iifname "pouch0" drop\n'),
             lambda: subprocess.run(["ip", "addr", "flush", "dev", "pouch0"], check=True),
             lambda: subprocess.run(["ip", "link", "set", "pouch0", "down"], check=True),
             lambda: subprocess.run(["ip", "link", "delete", "pouch0"], check=True),
@@ -229,13 +242,13 @@ class TestEnsure:
         process = plug(host, pouch0, A, "172.30.0.2")
         assert talk(process, host.world, str(network.WORLD.ip)) == str(network.UPLINK.ip)
 
-    def test_an_address_of_an_earlier_subnet_is_removed(self, host, pouch0):
+    def test_an_address_of_an_earlier_subnet_is_removed(self, host, pouch0, make):
         host.run(pouch0.ensure)
-        host.run(bridge.Bridge("pouch0", ipaddress.IPv4Network("10.213.0.0/16")).ensure)
+        host.run(make("pouch0", "10.213.0.0/16").ensure)
         assert host.run(lambda: bridge.current_subnet("pouch0")) == "10.213.0.0/16"
 
-    def test_two_daemons_have_networks_that_do_not_touch(self, host, pouch0):
-        other = bridge.Bridge("pouch1", ipaddress.IPv4Network("172.29.0.0/16"))
+    def test_two_daemons_have_networks_that_do_not_touch(self, host, pouch0, make):
+        other = make("pouch1", "172.29.0.0/16")
         first, second = plug(host, pouch0, A, "172.30.0.2"), plug(host, other, B, "172.29.0.2")
         assert refused(first, second, "172.29.0.2")
         host.run(pouch0.remove)
@@ -247,7 +260,7 @@ class TestEnsure:
         host.run(lambda: pouch0.disconnect(A))
         host.run(pouch0.remove)
         assert sorted(host.links()) == before
-        assert host.run(lambda: nft.list_table("ip", "pouch0")) is None
+        assert host.run(lambda: nft.list_table("inet", "pouch0")) is None
 
 
 class TestDisconnect:
@@ -258,8 +271,8 @@ class TestDisconnect:
         assert bridge.host_link(A) not in host.links()
         assert sorted(process.links()) == ["lo"]
 
-    def test_reconcile_removes_the_links_of_the_dead_and_no_others(self, host, pouch0):
-        other = bridge.Bridge("pouch1", ipaddress.IPv4Network("172.29.0.0/16"))
+    def test_reconcile_removes_the_links_of_the_dead_and_no_others(self, host, pouch0, make):
+        other = make("pouch1", "172.29.0.0/16")
         plug(host, pouch0, A, "172.30.0.2")
         plug(host, pouch0, B, "172.30.0.3")
         plug(host, other, "c" * 64, "172.29.0.2")

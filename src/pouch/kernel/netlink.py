@@ -33,6 +33,8 @@ _NESTED, _KIND_MASK = 0x8000, 0x3FFF
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 270, 10, 11, 12
 _EXT_ACK_MESSAGE = 1
 _BUFFER = 1 << 17
+_SNDBUFFORCE = 32
+"""SO_SNDBUFFORCE: beyond net.core.wmem_max, with CAP_NET_ADMIN; the socket module has no name for it."""
 _PATIENCE = 10.0
 """Seconds. The kernel answers while the request is being sent; this only keeps a bug from hanging a thread."""
 _DUMP_ATTEMPTS = 8
@@ -97,6 +99,17 @@ def attributes(payload: bytes, offset: int = 0) -> dict[int, bytes]:
     return found
 
 
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The messages of one datagram, each its kind and what follows the header; for sockets that only listen."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size:
+            break
+        yield kind, data[offset + _HEADER.size : offset + length]
+        offset += length + (-length % 4)
+
+
 def string(found: Mapping[int, bytes], kind: int) -> str:
     """A string attribute, "" where it is missing."""
     return found.get(kind, b"").split(b"\0", 1)[0].decode(errors="replace")
@@ -151,6 +164,30 @@ class Socket:
         if failure:
             raise failure
 
+    def transact(self, begin: Request, requests: Sequence[Request], end: Request) -> None:
+        """Let the kernel carry out all requests or none (nfnetlink's batches). Raises KernelError for the first that failed."""
+        self._room(sum(len(request.payload) + 64 for request in requests))
+        batch = (begin, *requests, end)
+        # The first and the last message are answered only where they fail, and an error in the last step (commit) names the first:
+        # what is asked for is the answer to the last change, which comes after any of these.
+        pending = self._send(batch, 0, acknowledged=len(batch) - 2)
+        first, awaited = min(pending), max(pending) - 1
+        failure: errors.KernelError | None = None
+        while True:
+            for sequence, kind, flags, payload in self._receive(begin):
+                if kind != _ERROR or sequence not in pending:
+                    continue
+                failure = failure or _failure(pending[sequence], flags, payload)
+                if (failure and sequence == first) or sequence == awaited:
+                    if failure:
+                        raise failure
+                    return
+
+    def _room(self, size: int) -> None:
+        """Let a datagram of that size be sent."""
+        if size > self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, size + _BUFFER)
+
     def get(self, request: Request) -> Message | None:
         """The one answer to a request; None where its errno is a tolerated one."""
         pending = self._send((request,), 0)
@@ -193,15 +230,16 @@ class Socket:
                     return messages, interrupted
                 messages.append(Message(kind, payload))
 
-    def _send(self, requests: Sequence[Request], flags: int) -> dict[int, Request]:
-        """Send them as one datagram; the requests by their sequence numbers."""
+    def _send(self, requests: Sequence[Request], flags: int, *, acknowledged: int = -1) -> dict[int, Request]:
+        """Send them as one datagram; the requests by their sequence numbers. acknowledged: the position of one that asks for it."""
         pending: dict[int, Request] = {}
         data = bytearray()
-        for request in requests:
+        for position, request in enumerate(requests):
             self._sequence += 1
             pending[self._sequence] = request
             length = _HEADER.size + len(request.payload)
-            data += _HEADER.pack(length, request.kind, REQUEST | request.flags | flags, self._sequence, 0)
+            more = ACK if position == acknowledged else 0
+            data += _HEADER.pack(length, request.kind, REQUEST | request.flags | flags | more, self._sequence, 0)
             data += request.payload + b"\0" * (-length % 4)
         try:
             self._socket.send(data)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pouch.kernel import namespace, rtnetlink
 from pouch.network import firewall, foreign
-from pouch.spec import errors
+from pouch.spec import errors, network
 
 CONTAINER_LINK = "eth0"
 DEFAULT_MTU = 1500
@@ -44,7 +44,7 @@ class Bridge:
         container's namespace │ host's namespace
         lo, eth0 ─────────────│── veth<11 digits of the id> ──┐
                               │                               ├── <name>: gateway, first address of the subnet
-        lo, eth0 ─────────────│── veth... ────────────────────┘        └── table ip <table>: forward, masquerade
+        lo, eth0 ─────────────│── veth... ────────────────────┘        └── table inet <table>: forward, masquerade
     """
 
     def __init__(self, name: str, subnet: ipaddress.IPv4Network, *, mtu: int = 0, table: str = "") -> None:
@@ -56,7 +56,10 @@ class Bridge:
         self.gateway = subnet.network_address + 1
         self._wanted_mtu = mtu
         self._mtu = mtu or DEFAULT_MTU
-        self._firewall = firewall.Firewall(table or name, name, subnet)
+        self._firewall = firewall.Firewall(table or name)
+        pool = network.Pool(subnet=str(subnet), gateway=str(self.gateway))
+        config = network.NetworkConfig(name=name, pools=(pool,))
+        self._network = network.Network(id=name, created="", config=config, link=name)
         self._lock = threading.Lock()
         self._ensured = False
 
@@ -115,6 +118,10 @@ class Bridge:
             self._firewall.remove()
             kernel.delete_link(self.name)
 
+    def close(self) -> None:
+        """Close what waits for news of the rules; bridge and rules stay. Idempotent."""
+        self._firewall.close()
+
     def _interface(self, address: str) -> ipaddress.IPv4Interface:
         """The address in its network. Raises InvalidInput."""
         try:
@@ -149,7 +156,7 @@ class Bridge:
         if not link.up:
             kernel.set_up(link)
         _write_sysctl(_IPV4_FORWARD, "1")
-        self._firewall.ensure()
+        self._firewall.add_network(self._network)
         foreign.open_way(self.name)
         return link
 
@@ -162,7 +169,7 @@ class Bridge:
     def _address(self, kernel: rtnetlink.RouteSocket, link: rtnetlink.Link) -> None:
         """The gateway's address and no other: one of an earlier subnet would keep that subnet's route."""
         wanted = ipaddress.IPv4Interface(f"{self.gateway}/{self.subnet.prefixlen}")
-        present = {address.interface for address in kernel.addresses() if address.link == link.index}
+        present = {each.interface for each in kernel.addresses(link.index) if each.interface.version == 4}
         for other in present - {wanted}:
             kernel.delete_address(link, other)
         if wanted not in present:
@@ -224,8 +231,9 @@ def current_subnet(name: str) -> str:
     """The network that the bridge of that name has now (`172.30.0.0/16`); "" without one."""
     with rtnetlink.RouteSocket() as kernel:
         link = kernel.find_link(name)
-        found = [a.interface.network for a in kernel.addresses() if link is not None and a.link == link.index]
-    return str(found[0]) if found else ""
+        found = [a.interface for a in kernel.addresses() if link is not None and a.link == link.index]
+        networks = [each.network for each in found if each.version == 4]
+    return str(networks[0]) if networks else ""
 
 
 def host_link(container_id: str) -> str:

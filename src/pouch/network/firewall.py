@@ -1,63 +1,283 @@
-"""Our rules: one nftables table per daemon, replaced as a whole in one transaction.
+"""Our rules: one nftables table per daemon, for all its networks and published ports.
 
-It lets the bridge's traffic be forwarded, hides it behind the host's address on the way out, and refuses what nobody asked
-for on the way in: turning forwarding on makes this host a router, and containers must not be reachable from its
-neighbours through it unless a port is published.
+What is wanted is in memory, and the table follows it: a network or a container is one transaction that changes elements of sets
+and maps (see ruleset.py), and nothing is spawned. Whoever else changes the table, or flushes it with all others, is noticed
+by the kernel's own news, and the next `ensure` puts it back in one transaction: at no time is there half a table.
 """
 
 from __future__ import annotations
 
+import enum
+import errno
 import ipaddress
+import logging
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 
-from pouch.kernel import nft
+from pouch.kernel import nfnetlink, nft
+from pouch.network import ruleset, sysctl
+from pouch.spec import errors, network
 
-FAMILY = "ip"
+_log = logging.getLogger("pouch.network")
+
+_NETWORK, _CONTAINER = "network ", "container "
+_REWRITTEN = frozenset({errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EINVAL})
+"""Answers to a change of elements that mean: the table is not as we left it."""
+_ATTEMPTS = 3
+
+Published = tuple[Sequence[network.PublishedPort], str, str]
+"""Ports, and the container's IPv4 and IPv6 address ("" without one)."""
+
+
+class News(enum.StrEnum):
+    """What somebody else has changed."""
+
+    OURS = "ours"
+    """Our table, or it cannot be told: `Firewall.ensure` puts it back."""
+    OTHERS = "others"
+    """Another table's chains or rules: it may drop what ours let through."""
 
 
 class Firewall:
-    """The table of one bridge."""
+    """The table of one daemon. Safe for use by several threads; always to be called in the same network namespace."""
 
-    def __init__(self, table: str, bridge: str, subnet: ipaddress.IPv4Network) -> None:
+    def __init__(self, table: str) -> None:
+        """Raises InvalidInput for a name that is no word in nft's language."""
+        ruleset.check_link(table)
         self.table = table
-        self.script = script(table, bridge, subnet)
-        self._listed: str | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._networks: dict[str, network.Network] = {}
+        self._wanted: dict[str, frozenset[ruleset.Element]] = {}  # by what they are for
+        self._owners: dict[tuple[str, bytes], str] = {}
+        self._localnet: set[str] = set()  # networks whose bridge lets packets from 127.0.0.1 out
+        self._monitor: Monitor | None = None
+        self._whole = False  # whether the table is as wanted, as far as the news say
+
+    # what is wanted
+
+    def load(self, networks: Iterable[network.Network], published: Mapping[str, Published]) -> None:
+        """Want these, and only these; the next `ensure` makes it so. published: by container id. For the daemon's start."""
+        with self._lock:
+            self._forget()
+            for one in networks:
+                if one.driver == network.Driver.BRIDGE:
+                    self._networks[one.id] = one
+                    self._want(_NETWORK + one.id, ruleset.of_network(one))
+            for container_id, (ports, ipv4, ipv6) in published.items():
+                self._want(_CONTAINER + container_id, _of_ports(ports, ipv4, ipv6))
+                self._note_loopback(ports, ipv4)
+
+    def add_network(self, one: network.Network) -> None:
+        """Let a bridge network through, or change what is let through. Nothing for other drivers, and where it is so already.
+
+        Each time the bridge was made, too: what of its parameters is the firewall's is set again.
+        """
+        if one.driver != network.Driver.BRIDGE:
+            return
+        elements = ruleset.of_network(one)
+        with self._lock:
+            self._networks[one.id] = one
+            self._change(_NETWORK + one.id, elements)
+            self._open_loopback(one.id)
+
+    def remove_network(self, network_id: str) -> None:
+        """Forget a network; one that is unknown is fine."""
+        with self._lock:
+            self._networks.pop(network_id, None)
+            self._localnet.discard(network_id)
+            self._change(_NETWORK + network_id, frozenset())
+
+    def publish(self, container_id: str, ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
+        """Lead these ports of the host to a container, in place of what was published of it before.
+
+        A port of a family in which the container has no address is left out. Raises Conflict where another container has one of them.
+        """
+        elements = _of_ports(ports, ipv4, ipv6)
+        with self._lock:
+            self._change(_CONTAINER + container_id, elements)
+            for network_id in self._note_loopback(ports, ipv4):
+                self._open_loopback(network_id)
+
+    def unpublish(self, container_id: str) -> None:
+        """Take back what was published of a container; nothing is fine."""
+        with self._lock:
+            self._change(_CONTAINER + container_id, frozenset())
+
+    # what is there
 
     def ensure(self) -> bool:
-        """Put the table there unless it is as we left it; whether that was needed. 0.3 ms when nothing is to be done."""
+        """The table is as wanted afterwards; whether something had to be done. Microseconds where nobody has changed it."""
         with self._lock:
-            if self._listed is not None and nft.list_table(FAMILY, self.table) == self._listed:
+            self._look()
+            if self._whole:
                 return False
-            nft.apply(self.script)
-            self._listed = nft.list_table(FAMILY, self.table)
+            self._write()
             return True
 
     def remove(self) -> None:
-        """Delete the table; a missing one is fine."""
+        """Delete the table, and forget all that was wanted; a missing one is fine."""
         with self._lock:
-            self._listed = None
-            nft.delete_table(FAMILY, self.table)
+            self._forget()
+            nft.delete_table(ruleset.FAMILY, self.table)
+            self.close()
+
+    def close(self) -> None:
+        """Close its socket; the table stays. Idempotent."""
+        with self._lock:
+            if self._monitor is not None:
+                self._monitor.close()
+            self._monitor = None
+            self._whole = False
+
+    def monitor(self) -> Monitor:
+        """News of what others change, for an event loop to wait on."""
+        with self._lock:
+            if self._monitor is None:
+                self._monitor = Monitor(self.table)
+            return self._monitor
+
+    # within
+
+    def _forget(self) -> None:
+        self._networks.clear()
+        self._wanted.clear()
+        self._owners.clear()
+        self._localnet.clear()
+        self._whole = False
+
+    def _want(self, owner: str, elements: frozenset[ruleset.Element]) -> None:
+        """Note what is wanted for one owner. Raises Conflict where a port is another's."""
+        for element in elements:
+            other = self._owners.get((element.set, element.key), owner)
+            if other != owner:
+                raise _taken(element)
+        for element in self._wanted.pop(owner, frozenset()):
+            del self._owners[element.set, element.key]
+        if elements:
+            self._wanted[owner] = elements
+            self._owners.update({(element.set, element.key): owner for element in elements})
+
+    def _change(self, owner: str, elements: frozenset[ruleset.Element]) -> None:
+        """Want it, and make it so: the elements that differ where the table is whole, else the table."""
+        before = self._wanted.get(owner, frozenset())
+        if before != elements:
+            self._want(owner, elements)
+        self._look()
+        if not self._whole:
+            self._write()
+            return
+        removed, added = before - elements, elements - before
+        if not (removed or added):
+            return
+        try:
+            with nfnetlink.Rules() as rules:
+                rules.change(self.table, tuple(removed), tuple(added))
+        except errors.KernelError as error:
+            if error.errno not in _REWRITTEN:
+                self._whole = False
+                raise
+            self._write()
+            return
+        self._look(own=True)
+
+    def _write(self) -> None:
+        """The whole table in one transaction; again where somebody else wrote to it meanwhile."""
+        for _ in range(_ATTEMPTS):
+            self.monitor()
+            wanted = [element for elements in self._wanted.values() for element in elements]
+            nft.apply(ruleset.script(self.table, wanted))
+            self._whole = True
+            self._look(own=True)
+            if self._whole:
+                return
+        _log.warning("table %s %s: somebody else keeps changing it", ruleset.FAMILY, self.table)
+
+    def _look(self, *, own: bool = False) -> None:
+        """Read the news. own: one transaction of ours is among them."""
+        if self.monitor().take(own=own):
+            self._whole = False
+
+    def _note_loopback(self, ports: Sequence[network.PublishedPort], ipv4: str) -> list[str]:
+        """The network of a container of which something is published at 127.0.0.1: noted, and returned where it is new."""
+        if not (ipv4 and any(_reaches_loopback(port.host_ip) for port in ports)):
+            return []
+        address = ipaddress.ip_address(ipv4)
+        others = (one for one in self._networks.values() if one.id not in self._localnet)
+        found = [one.id for one in others if any(address in subnet for subnet in ruleset.subnets(one))]
+        self._localnet.update(found)
+        return found
+
+    def _open_loopback(self, network_id: str) -> None:
+        """Let packets from 127.0.0.1 leave by the bridge: only once the rule is there that keeps containers out of it."""
+        if network_id in self._localnet:
+            path = f"/proc/sys/net/ipv4/conf/{self._networks[network_id].link}/route_localnet"
+            sysctl.write(path, "1", missing_ok=True)
 
 
-def script(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> str:
-    """The table in nft's language. Adding before deleting makes it work whether or not there is one already."""
-    return f"""\
-add table {FAMILY} {table}
-delete table {FAMILY} {table}
-table {FAMILY} {table} {{
-    chain forward {{
-        type filter hook forward priority filter; policy accept;
-        iifname "{bridge}" ip saddr != {subnet} drop comment "a container with an address it was not given"
-        iifname "{bridge}" oifname "{bridge}" accept
-        iifname "{bridge}" accept
-        oifname "{bridge}" ct state established,related accept
-        oifname "{bridge}" ct status dnat accept comment "published ports"
-        oifname "{bridge}" drop
-    }}
-    chain postrouting {{
-        type nat hook postrouting priority srcnat; policy accept;
-        ip saddr {subnet} oifname != "{bridge}" masquerade
-    }}
-}}
-"""
+class Monitor:
+    """News of the rules of this network namespace, with our own changes left out."""
+
+    def __init__(self, table: str) -> None:
+        self._table = (nfnetlink.INET, table)
+        self._news = nfnetlink.Monitor()
+        self._lock = threading.Lock()
+        self._ours: set[int] = set()  # transactions that changed our table and that nobody has accounted for
+        self._lost = False
+        self._others = False
+
+    def fileno(self) -> int:
+        """Readable when there are news."""
+        return self._news.fileno()
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self._news.close()
+
+    def read(self) -> set[News]:
+        """What others have changed since the last call; never waits. May name a change of our own that is being made just now."""
+        with self._lock:
+            self._drain()
+            found = set()
+            if self._ours or self._lost:
+                found.add(News.OURS)
+            if self._others or self._lost:
+                found.add(News.OTHERS)
+            self._others = False
+            return found
+
+    def take(self, *, own: bool) -> bool:
+        """Whether anybody else has changed our table since the last call. own: one change was ours.
+
+        The kernel sends its news before it answers who made the change, so our own is always among them.
+        """
+        with self._lock:
+            self._drain()
+            foreign = self._lost or len(self._ours) > own
+            self._ours.clear()
+            self._lost = False
+            return foreign
+
+    def _drain(self) -> None:
+        for change in self._news.read():
+            if not change.table:
+                self._lost = True
+            elif (change.family, change.table) == self._table:
+                self._ours.add(change.generation)
+            elif not change.elements_only:
+                self._others = True
+
+
+def _of_ports(ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> frozenset[ruleset.Element]:
+    found = (ruleset.of_port(port, ipv4, ipv6) for port in ports)
+    return frozenset(element for element in found if element is not None)
+
+
+def _reaches_loopback(host_ip: str) -> bool:
+    address = ipaddress.ip_address(host_ip)
+    return address.version == 4 and (address.is_unspecified or address.is_loopback)
+
+
+def _taken(element: ruleset.Element) -> errors.Conflict:
+    words = element.text.partition(" : ")[0].split(" . ")
+    host = words[0] if len(words) == 3 else "[::]" if element.set == "any6" else "0.0.0.0"  # noqa: S104 - a text
+    return errors.Conflict(f"Bind for {host}:{words[-1]} failed: port is already allocated")
