@@ -117,6 +117,11 @@ def listdir(root: str, path: str) -> list[str]:
         return sorted(os.listdir(fd))
 
 
+def open_directory(root: str, path: str) -> int:
+    """A descriptor of a directory to read it by, which the caller closes. KernelError ENOTDIR where it is another kind."""
+    return _open(root, path, os.O_RDONLY | os.O_DIRECTORY)
+
+
 def open_file(root: str, path: str, flags: int = os.O_RDONLY, *, mode: int = 0o644) -> int:
     """A descriptor of a regular file, which the caller closes. KernelError EISDIR or EINVAL where it is another kind.
 

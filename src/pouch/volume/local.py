@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import errno
 import os
 import secrets
 import socket
 import stat
+from collections.abc import Collection
 
 from pouch.kernel import filesystem, mount
 from pouch.spec import errors, ids, volume
@@ -77,14 +79,29 @@ class Local:
             return None
         return drivers.Found(name, place) if os.path.isdir(place) else None
 
-    def list(self) -> list[drivers.Found]:
+    def list(self) -> builtins.list[drivers.Found]:
         """All directories that could be volumes."""
+        found = (self.find(name) for name in self._names())
+        return [one for one in found if one is not None]
+
+    def unnoted(self, known: Collection[str]) -> builtins.list[str]:
+        """Directories with files, of other names than these; empty ones, of volumes that were never whole, are taken away."""
+        found = []
+        for name in self._names():
+            if name in known or self.find(name) is None:
+                continue
+            try:
+                os.rmdir(self.place(name))
+                os.rmdir(self._paths.volume(name))
+            except OSError:
+                found.append(name)
+        return found
+
+    def _names(self) -> builtins.list[str]:
         try:
-            names = sorted(os.listdir(self._paths.volumes))
+            return sorted(os.listdir(self._paths.volumes))
         except FileNotFoundError:
             return []
-        found = (self.find(name) for name in names)
-        return [one for one in found if one is not None]
 
     def mount(self, one: volume.Volume, user: str) -> str:
         """Its directory; what the options say is mounted there with the first user."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import os
 import re
 import threading
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pouch.spec import errors, ids, volume
 from pouch.store import db, volume_records
 from pouch.store import paths as store_paths
-from pouch.volume import drivers, local
+from pouch.volume import copyup, drivers, local
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -138,6 +139,21 @@ class Volumes:
             self._release(one, user)
             return True
 
+    def fill(self, name: str, place: str, view: str, target: str) -> builtins.list[str]:
+        """Copy what a root file system, mounted at `view`, has at `target` into an empty volume; warnings. See `copyup`.
+
+        place: what `mount` answered. A volume that has files of somebody's stays as it is, so does one that is mounted read-only. A copy that
+        was cut off, by a crash or a full disk, is carried on by the next call.
+        """
+        with self._turns.of(name):
+            begun = self._database.volume_state(name) is volume_records.VolumeState.FILLING
+            if (not begun and not copyup.is_empty(place)) or os.statvfs(place).f_flag & os.ST_RDONLY:
+                return []
+            self._database.set_volume_state(name, volume_records.VolumeState.FILLING)
+            warnings = copyup.copy_up(view, target, place)
+            self._database.set_volume_state(name, volume_records.VolumeState.WHOLE)
+            return warnings
+
     def users(self, name: str) -> tuple[str, ...]:
         """Who has it mounted."""
         return self._database.volume_users(name)
@@ -168,18 +184,16 @@ class Volumes:
     def _adopt(self, troubles: builtins.list[str]) -> None:
         """Files without a record are a volume's whose record a power cut took, or the database with all of them: they are kept."""
         known = {one.name for one in self._database.volumes()}
-        for found in self._local.list():
-            if found.name in known:
-                continue
+        for name in self._local.unnoted(known):
             one = volume.Volume(
-                name=found.name,
+                name=name,
                 driver=volume.LOCAL,
                 created=_rfc3339(self._now_ns()),
-                anonymous=_ANONYMOUS.fullmatch(found.name) is not None,
+                anonymous=_ANONYMOUS.fullmatch(name) is not None,
             )
             with _noted(troubles):
                 self._database.insert_volume(one)
-                troubles.append(f"volume {found.name}: its record was lost, its files are kept")
+                troubles.append(f"volume {name}: its record was lost, its files are kept")
 
     # -- drivers ------------------------------------------------------------------------------------------------------
 
