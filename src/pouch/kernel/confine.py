@@ -12,20 +12,22 @@ from pouch.spec import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
 NOBODY = 65534
 _NOWHERE = "/proc/self/fdinfo"
 """A directory that is empty as soon as its process is gone, and never holds more than numbers."""
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
+_PR_SET_NAME = 15
 _SECCOMP_MODE_FILTER = 2
 _VERSION_3 = 0x20080522
 """_LINUX_CAPABILITY_VERSION_3: two words for each set."""
 
 # linux/bpf_common.h, linux/seccomp.h, linux/audit.h
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
-_NUMBER_AT, _MACHINE_AT = 0, 4
+_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT = 0, 4, 16, 24
+"""struct seccomp_data; of the arguments, which have 64 bits, the lower half, which is all that the kernel looks at in these."""
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _NUMBERS = {
@@ -63,6 +65,48 @@ _NUMBERS = {
     },
 }
 """What a process needs that reads, computes and writes."""
+_NETWORK_NUMBERS = {
+    "x86_64": {
+        "rt_sigprocmask": 14,
+        "ioctl": 16,
+        "connect": 42,
+        "accept": 43,
+        "sendto": 44,
+        "recvfrom": 45,
+        "sendmsg": 46,
+        "recvmsg": 47,
+        "getsockname": 51,
+        "getsockopt": 55,
+        "clock_gettime": 228,
+        "epoll_wait": 232,
+        "epoll_ctl": 233,
+        "epoll_pwait": 281,
+        "accept4": 288,
+        "getrandom": 318,
+    },
+    "aarch64": {
+        "epoll_ctl": 21,
+        "epoll_pwait": 22,
+        "ioctl": 29,
+        "clock_gettime": 113,
+        "rt_sigprocmask": 135,
+        "accept": 202,
+        "connect": 203,
+        "getsockname": 204,
+        "sendto": 206,
+        "recvfrom": 207,
+        "getsockopt": 209,
+        "sendmsg": 211,
+        "recvmsg": 212,
+        "accept4": 242,
+        "getrandom": 278,
+    },
+}
+"""What it needs besides to speak with the network by sockets of its own. Of ioctl(2) the filter lets FIONBIO through only."""
+_SOCKET = {"x86_64": 41, "aarch64": 198}
+_INTERNET = (2, 10)
+"""AF_INET, AF_INET6: the families of sockets it may make; no netlink, packet or unix sockets."""
+_FIONBIO = 0x5421
 
 
 class _Header(ctypes.Structure):
@@ -105,6 +149,29 @@ def sealed() -> None:
     A filter of system calls (seccomp(2)) lets it read, write, get memory and end; others answer EPERM. Where the machine or the kernel
     has no such filter, the rest must do. For a single-threaded process, whose modules are all imported.
     """
+    _nobody()
+    machine = os.uname().machine
+    if machine in _MACHINES:
+        _filter(machine, _NUMBERS[machine], {})
+
+
+def networked(name: str) -> None:
+    """As `sealed`, but this process may also make internet sockets, wait (epoll(7)) and take descriptors. name: what ps(1) calls it."""
+    called = ctypes.create_string_buffer(name.encode())
+    libc.prctl(_PR_SET_NAME, ctypes.addressof(called))
+    _nobody()
+    machine = os.uname().machine
+    if machine in _MACHINES:
+        allowed = {**_NUMBERS[machine], **_NETWORK_NUMBERS[machine]}
+        ioctl = allowed.pop("ioctl")
+        _filter(
+            machine,
+            allowed,
+            {_SOCKET[machine]: (_FIRST_ARGUMENT_AT, _INTERNET), ioctl: (_SECOND_ARGUMENT_AT, (_FIONBIO,))},
+        )
+
+
+def _nobody() -> None:
     _chroot(_NOWHERE)
     try:
         os.setgroups([])
@@ -113,7 +180,6 @@ def sealed() -> None:
     except OSError as error:
         raise errors.KernelError("setresuid", "this process", error.errno or errno.EIO) from error
     _keep(())
-    _filter()
 
 
 def _chroot(root: str) -> None:
@@ -131,22 +197,27 @@ def _keep(kept: Collection[str]) -> None:
     _capset("this process", ctypes.byref(_Header(_VERSION_3, 0)), words)
 
 
-def _filter() -> None:
-    machine = os.uname().machine
-    if machine not in _MACHINES:
-        return
-    calls = sorted(_NUMBERS[machine].values())
+def _filter(machine: str, allowed: Mapping[str, int], checked: Mapping[int, tuple[int, Sequence[int]]]) -> None:
+    """allowed: numbers of calls by name. checked: of a call's number, where one of its arguments is, and the values it may have."""
     program = [
         (_LOAD, 0, 0, _MACHINE_AT),
-        (_EQUAL, 0, len(calls) + 1, _MACHINES[machine]),
-        (_LOAD, 0, 0, _NUMBER_AT),
-        *((_EQUAL, len(calls) - place, 0, number) for place, number in enumerate(calls)),
+        (_EQUAL, 1, 0, _MACHINES[machine]),
         (_RETURN, 0, 0, _REFUSE),
-        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD, 0, 0, _NUMBER_AT),
     ]
+    for number in sorted(allowed.values()):
+        program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+    for number, (place, values) in checked.items():
+        program.append((_EQUAL, 0, 2 + 2 * len(values), number))
+        program.append((_LOAD, 0, 0, place))
+        for value in values:
+            program += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
+        program.append((_RETURN, 0, 0, _REFUSE))
+    program.append((_RETURN, 0, 0, _REFUSE))
     code = b"".join(struct.pack("=HBBI", *step) for step in program)
+    whole = _Program(len(program), code)  # held by a name: the kernel reads it at its address
     try:
-        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(_Program(len(program), code)))
+        libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(whole))
     except errors.KernelError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
             raise
