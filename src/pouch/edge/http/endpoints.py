@@ -1,16 +1,24 @@
-"""`NetworkingConfig`, `NetworkMode`, rates and policies: how a container shall be in its networks."""
+"""`NetworkingConfig`, `NetworkMode`, rates and policies: how a container shall be in its networks, and how it is."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from pouch.edge.http import addresses
 from pouch.edge.http.schema import container as container_schema
 from pouch.edge.http.schema import network as schema
+from pouch.engine import views
 from pouch.spec import errors, network
 
 _NOTHING = network.EndpointConfig()
+PREDEFINED = ("bridge", "host", "none")
+"""Networks without a name service: aliases mean nothing there."""
+
 _ACTIONS = ("allow", "deny")
+_SHORT_ID = 12
+
+Document = dict[str, object]
 
 
 def mode(document: container_schema.Create) -> str:
@@ -74,3 +82,84 @@ def policy(given: list[schema.PolicyRule]) -> tuple[network.PolicyRule, ...]:
                 f"invalid NetworkPolicy action {errors.shown(one.Action)!r}", hint="one of " + ", ".join(_ACTIONS)
             )
     return tuple(network.PolicyRule(action=one.Action, network=addresses.subnet(one.Network)) for one in given)
+
+
+def places(view: views.ContainerView) -> tuple[network.Endpoint, ...]:
+    """Where it is now; of a container that a former version has started its one place, as far as that noted it."""
+    state = view.state
+    if state.endpoints or not state.ip_address:
+        return state.endpoints
+    return (
+        network.Endpoint(
+            id="",
+            network_id=view.network_ids.get("bridge", ""),
+            network_name="bridge",
+            driver=network.Driver.BRIDGE,
+            interface="eth0",
+            mac=state.mac_address,
+            ipv4=state.ip_address,
+            ipv4_prefix=view.prefix_length,
+            ipv4_gateway=view.gateway,
+        ),
+    )
+
+
+def settings(view: views.ContainerView) -> Document:
+    """NetworkSettings.Networks: one member for each network, running or not; none for another's namespace."""
+    at = {place.network_name: place for place in places(view)}
+    kind, _ = network.mode(view.config.host.network_mode)
+    names = dict.fromkeys((*view.networks, *at))
+    if not names and kind in (network.Mode.NONE, network.Mode.HOST):
+        names = {kind.value: None}
+    return {name: _place(view, name, view.networks.get(name, _NOTHING), at.get(name)) for name in names}
+
+
+def _place(
+    view: views.ContainerView, name: str, wish: network.EndpointConfig, place: network.Endpoint | None
+) -> Document:
+    aliases = list(wish.aliases)
+    if place is not None and name not in PREDEFINED:
+        aliases.append(view.id[:_SHORT_ID])
+    fixed = {"IPv4Address": wish.ipv4, "IPv6Address": wish.ipv6}
+    return {
+        "IPAMConfig": {member: address for member, address in fixed.items() if address} or None,
+        "Links": list(wish.links) or None,
+        "Aliases": aliases or None,
+        "NetworkID": place.network_id if place else view.network_ids.get(name, ""),
+        "EndpointID": place.id if place else "",
+        **addresses_of(place),
+        "DriverOpts": wish.driver_options or None,
+    }
+
+
+def addresses_of(place: network.Endpoint | None) -> Document:
+    """Where a container is in a network; all empty while it is not."""
+    return {
+        "Gateway": place.ipv4_gateway if place else "",
+        "IPAddress": place.ipv4 if place else "",
+        "IPPrefixLen": place.ipv4_prefix if place else 0,
+        "IPv6Gateway": place.ipv6_gateway if place else "",
+        "GlobalIPv6Address": place.ipv6 if place else "",
+        "GlobalIPv6PrefixLen": place.ipv6_prefix if place else 0,
+        "MacAddress": place.mac if place else "",
+    }
+
+
+def on_default_bridge(view: views.ContainerView) -> network.Endpoint | None:
+    """Its place in the default network, which Docker's oldest clients know only."""
+    return next((place for place in places(view) if place.network_name == "bridge"), None)
+
+
+def chosen_mac(view: views.ContainerView) -> str:
+    """The MAC address asked for in the first network, "" where it was the engine's choice."""
+    return view.networks.get(view.config.host.network_mode, _NOTHING).mac
+
+
+def rate_document(rate: network.Rate) -> Document:
+    """HostConfig.NetworkRate of an inspect document."""
+    return {"Ingress": rate.ingress, "Egress": rate.egress}
+
+
+def policy_documents(rules: Iterable[network.PolicyRule]) -> list[Document]:
+    """HostConfig.NetworkPolicy of an inspect document."""
+    return [{"Action": rule.action, "Network": rule.network} for rule in rules]

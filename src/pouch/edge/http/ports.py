@@ -1,4 +1,4 @@
-"""`PortBindings` and `ExposedPorts` to ports and back: Docker's maps from `80/tcp`."""
+"""`PortBindings` and `ExposedPorts` to ports and back (Docker's maps from `80/tcp`), and what is published."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pouch.edge.http import addresses
 from pouch.edge.http.schema import container as schema
+from pouch.engine import views
 from pouch.spec import errors, network
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 _LAST = 65535
+
+Document = dict[str, object]
 
 
 def exposed(given: Iterable[str]) -> tuple[str, ...]:
@@ -76,3 +79,45 @@ def _invalid(text: str) -> errors.InvalidInput:
 
 def _quoted(text: str) -> str:
     return f'"{errors.shown(text)}"'
+
+
+def binding_documents(bound: Iterable[network.PortBinding]) -> dict[str, list[Document]]:
+    """HostConfig.PortBindings of an inspect document."""
+    found: dict[str, list[Document]] = {}
+    for one in bound:
+        binding: Document = {"HostIp": one.host_ip, "HostPort": one.host_port}
+        found.setdefault(f"{one.port}/{one.protocol}", []).append(binding)
+    return found
+
+
+def settings(view: views.ContainerView) -> dict[str, list[Document] | None]:
+    """NetworkSettings.Ports: what is exposed, with where it is published; null for what is exposed only."""
+    if not _reachable(view):
+        return {}
+    found: dict[str, list[Document] | None] = dict.fromkeys(sorted(view.exposed))
+    for one in view.state.ports:
+        at = found.get(f"{one.port}/{one.protocol}") or []
+        at.append({"HostIp": one.host_ip, "HostPort": str(one.host_port)})
+        found[f"{one.port}/{one.protocol}"] = at
+    return found
+
+
+def summary(view: views.ContainerView) -> list[Document]:
+    """`Ports` of a line of the list: one entry for each published port, one for each that is exposed only."""
+    if not _reachable(view):
+        return []
+    found: list[Document] = [
+        {"IP": one.host_ip, "PrivatePort": one.port, "PublicPort": one.host_port, "Type": one.protocol}
+        for one in view.state.ports
+    ]
+    published = {f"{one.port}/{one.protocol}" for one in view.state.ports}
+    for text in view.exposed:
+        if text not in published:
+            port, _, protocol = text.partition("/")
+            found.append({"PrivatePort": int(port), "Type": protocol or "tcp"})
+    return found
+
+
+def _reachable(view: views.ContainerView) -> bool:
+    """Whether it has an address of its own: with host, none and another's namespace there is nothing to publish."""
+    return any(place.ipv4 or place.ipv6 for place in view.state.endpoints)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import mounts, times
+from pouch.edge.http import endpoints, mounts, ports, times
 from pouch.engine import views
 from pouch.spec import container
 
@@ -20,12 +20,12 @@ def summary(view: views.ContainerView, now: float) -> Document:
         "ImageID": view.image_id,
         "Command": " ".join(_quoted(word) for word in view.argv),
         "Created": int(times.seconds(view.created)),
-        "Ports": [],
+        "Ports": ports.summary(view),
         "Labels": view.labels,
         "State": state.status.value,
         "Status": status_text(state, now),
         "HostConfig": {"NetworkMode": host.network_mode},
-        "NetworkSettings": {"Networks": networks(view)},
+        "NetworkSettings": {"Networks": endpoints.settings(view)},
         "Mounts": mounts.points(host) if host.mounts else [],
         "Rich": config.rich is not None,
         "RichMode": config.rich.mode.value if config.rich else "",
@@ -55,28 +55,6 @@ def status_text(state: container.State, now: float) -> str:
             return "Dead"
         case _:
             return f"Exited ({state.exit_code}) {times.ago(state.finished_at, now)} ago"
-
-
-def networks(view: views.ContainerView) -> Document:
-    """NetworkSettings.Networks."""
-    mode = view.config.host.network_mode
-    return {
-        mode: {
-            "IPAMConfig": None,
-            "Links": None,
-            "Aliases": None,
-            "NetworkID": "",
-            "EndpointID": "",
-            "Gateway": view.gateway,
-            "IPAddress": view.state.ip_address,
-            "IPPrefixLen": view.prefix_length,
-            "IPv6Gateway": "",
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
-            "MacAddress": view.state.mac_address,
-            "DriverOpts": None,
-        }
-    }
 
 
 def inspect(view: views.ContainerView) -> Document:
@@ -161,6 +139,10 @@ def _config(view: views.ContainerView) -> Document:
         "PrestartHooks": list(config.host.prestart_hooks),
         "PoststopHooks": list(config.host.poststop_hooks),
     }
+    if view.exposed:
+        document["ExposedPorts"] = {port: {} for port in view.exposed}
+    if mac := endpoints.chosen_mac(view):
+        document["MacAddress"] = mac
     if config.stop_timeout is not None:
         document["StopTimeout"] = config.stop_timeout
     return document
@@ -173,7 +155,9 @@ def _host_config(view: views.ContainerView) -> Document:
         "ContainerIDFile": "",
         "LogConfig": {"Type": host.log_driver, "Config": host.log_options},
         "NetworkMode": host.network_mode,
-        "PortBindings": {},
+        "NetworkRate": endpoints.rate_document(host.network_rate),
+        "NetworkPolicy": endpoints.policy_documents(host.network_policy),
+        "PortBindings": ports.binding_documents(host.ports),
         "RestartPolicy": {
             "Name": host.restart_policy.name,
             "MaximumRetryCount": host.restart_policy.maximum_retry_count,
@@ -197,7 +181,7 @@ def _host_config(view: views.ContainerView) -> Document:
         "OomScoreAdj": host.oom_score_adj,
         "PidMode": host.pid_mode,
         "Privileged": host.privileged,
-        "PublishAllPorts": False,
+        "PublishAllPorts": host.publish_all,
         "ReadonlyRootfs": host.readonly_rootfs,
         "SecurityOpt": list(host.security_opt) or None,
         "Tmpfs": mounts.tmpfs(host),
@@ -259,24 +243,18 @@ def _resources(host: container.HostConfig) -> Document:
 
 
 def _network_settings(view: views.ContainerView) -> Document:
-    on_bridge = view.config.host.network_mode == "bridge"
+    place = endpoints.on_default_bridge(view)
     return {
         "Bridge": "",
         "SandboxID": "",
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
-        "Ports": {},
+        "Ports": ports.settings(view),
         "SandboxKey": f"/proc/{view.state.pid}/ns/net" if view.state.pid else "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        "EndpointID": "",
-        "Gateway": view.gateway if on_bridge else "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": view.state.ip_address if on_bridge else "",
-        "IPPrefixLen": view.prefix_length if on_bridge else 0,
-        "IPv6Gateway": "",
-        "MacAddress": view.state.mac_address if on_bridge else "",
-        "Networks": networks(view),
+        "EndpointID": place.id if place else "",
+        **endpoints.addresses_of(place),
+        "Networks": endpoints.settings(view),
     }

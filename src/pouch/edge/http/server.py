@@ -18,6 +18,7 @@ from pouch.edge.http import (
     execs,
     images,
     message,
+    networks,
     router,
     system,
     transfers,
@@ -41,6 +42,7 @@ def routes(facade: engine.Facade) -> list[message.Route]:
         *commits.routes(facade),
         *system.routes(facade),
         *events.routes(facade),
+        *networks.routes(facade),
         *volumes.routes(facade),
     ]
 

@@ -42,3 +42,58 @@ class PolicyRule(Struct):
 
     Action: str = ""
     Network: str = ""
+
+
+class IPAMPool(Struct):
+    """IPAM.Config[] of `POST /networks/create`."""
+
+    Subnet: str = ""
+    IPRange: str = ""
+    Gateway: str = ""
+    AuxiliaryAddresses: dict[str, str] = field(default_factory=dict)
+
+
+class IPAM(Struct):
+    """IPAM: where a network's addresses come from."""
+
+    Driver: str = ""
+    Config: list[IPAMPool] = field(default_factory=list)
+    Options: dict[str, str] = field(default_factory=dict)
+
+
+class ConfigReference(Struct):
+    """ConfigFrom: another network, by name."""
+
+    Network: str = ""
+
+
+class Create(Struct):
+    """`POST /networks/create`. CheckDuplicate is left aside: a name is always taken once only."""
+
+    Name: str = ""
+    Driver: str = ""
+    Scope: str = ""
+    Internal: bool = False
+    Attachable: bool = False
+    Ingress: bool = False
+    ConfigOnly: bool = False
+    ConfigFrom: ConfigReference = field(default_factory=ConfigReference)
+    EnableIPv4: bool = True
+    EnableIPv6: bool = False
+    IPAM: IPAM = field(default_factory=IPAM)
+    Options: dict[str, str] = field(default_factory=dict)
+    Labels: dict[str, str] = field(default_factory=dict)
+
+
+class Connect(Struct):
+    """`POST /networks/{id}/connect`."""
+
+    Container: str = ""
+    EndpointConfig: EndpointSettings = field(default_factory=EndpointSettings)
+
+
+class Disconnect(Struct):
+    """`POST /networks/{id}/disconnect`."""
+
+    Container: str = ""
+    Force: bool = False
