@@ -1,6 +1,6 @@
-"""Links, IPv4 addresses and routes (rtnetlink(7)): bridges, veth pairs, and what is set on them.
+"""Links, addresses and routes of both families (rtnetlink(7)): bridges, veth pairs, and what is set on them.
 
-All in the network namespace of the thread that opened the socket. Nothing is spawned.
+All in the network namespace of the thread that opened the socket. Nothing is spawned. What can be asked is in linkrequest.
 """
 
 from __future__ import annotations
@@ -8,39 +8,27 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-import struct
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from pouch.kernel import netlink
+from pouch.kernel import linkrequest, netlink
 from pouch.spec import errors
 
-LOOPBACK_INDEX = 1
-NAME_MAX = 15
+NAME_MAX = linkrequest.NAME_MAX
+check_name = linkrequest.check_name
 
-_NEWLINK, _DELLINK, _GETLINK, _SETLINK = 16, 17, 18, 19
-_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
-_NEWROUTE, _GETROUTE = 24, 26
-
-_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
-_ADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
-_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, dst, src, tos, table, protocol, scope, type, flags
-
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
-_IFLA_AF_SPEC, _IFLA_NET_NS_FD = 26, 28
-_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
-_BR_FORWARD_DELAY, _BR_STP_STATE, _BR_MCAST_SNOOPING = 1, 5, 23
-_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
-_TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _TYPE_UNICAST = 254, 3, 0, 1
-_UP = 1
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+_ADVERTISED = 9
+"""RTPROT_RA: a route that a router advertised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface. kind: `bridge`, `veth`, ... or "" for hardware; master: index of its bridge, 0 without."""
+    """A network interface. kind: `bridge`, `veth`, ... or "" for hardware; master: index of its bridge, 0 without.
+
+    parent: index of what it stands on, in the namespace where that is: a macvlan's parent, a veth's other end.
+    """
 
     index: int
     name: str
@@ -49,23 +37,27 @@ class Link:
     mtu: int
     mac: str
     up: bool
+    parent: int = 0
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast IPv4 route of the main table. gateway: "" where the destination is on the link."""
+    """A unicast route of the main table. gateway: "" where the destination is on the link; advertised: by a router."""
 
-    destination: ipaddress.IPv4Network
+    destination: IPNetwork
     link: int
     gateway: str
+    advertised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An IPv4 address with its network, on the link of that index."""
+    """An address with its network, on the link of that index. permanent: no router advertised it."""
 
     link: int
-    interface: ipaddress.IPv4Interface
+    interface: linkrequest.Interface
+    permanent: bool = True
 
 
 class RouteSocket:
@@ -86,13 +78,20 @@ class RouteSocket:
         """Close it; idempotent."""
         self._socket.close()
 
+    def run(self, *requests: netlink.Request) -> None:
+        """Carry out all of them, sent at once. Raises KernelError for the first that failed; those after it were tried."""
+        if requests:
+            self._socket.run(*requests)
+
     # links
 
     def find_link(self, name: str) -> Link | None:
         """The link of that name, or None."""
-        payload = _link_payload(0) + netlink.text(_IFLA_IFNAME, name)
-        tolerated = frozenset({errno.ENODEV})
-        answer = self._socket.get(netlink.Request(_GETLINK, "RTM_GETLINK", name, payload, tolerated=tolerated))
+        payload = linkrequest.link_payload() + netlink.text(linkrequest.IFLA_IFNAME, name)
+        request = netlink.Request(
+            linkrequest.GETLINK, "RTM_GETLINK", name, payload, tolerated=frozenset({errno.ENODEV})
+        )
+        answer = self._socket.get(request)
         return None if answer is None else _link(answer.payload)
 
     def get_link(self, name: str) -> Link:
@@ -104,184 +103,115 @@ class RouteSocket:
 
     def links(self) -> list[Link]:
         """All links."""
-        answers = self._socket.dump(netlink.Request(_GETLINK, "RTM_GETLINK", "all links", _link_payload(0)))
-        return [_link(answer.payload) for answer in answers if answer.kind == _NEWLINK]
+        request = netlink.Request(linkrequest.GETLINK, "RTM_GETLINK", "all links", linkrequest.link_payload())
+        return [_link(each.payload) for each in self._socket.dump(request) if each.kind == linkrequest.NEWLINK]
 
     def create_bridge(self, name: str, *, mac: str, mtu: int) -> None:
-        """A bridge that forwards at once (no spanning tree), down. KernelError EEXIST where the name is taken.
-
-        With a MAC of its own: a bridge without one takes its lowest port's and changes it as ports come and go.
-        """
-        data = netlink.nested(_INFO_DATA, netlink.u32(_BR_FORWARD_DELAY, 0), netlink.u32(_BR_STP_STATE, 0))
-        self._create(name, "bridge", data, netlink.attribute(_IFLA_ADDRESS, _mac(mac)), netlink.u32(_IFLA_MTU, mtu))
+        """See `linkrequest.bridge`."""
+        self._socket.run(linkrequest.bridge(name, mac=mac, mtu=mtu))
 
     def create_veth(
         self, name: str, *, master: int, mtu: int, peer: str, peer_mac: str, peer_netns: int | None = None
     ) -> None:
-        """A pair: `name` here, up, port of the bridge `master`; `peer`, down, in the namespace of the descriptor.
-
-        In one request, so the peer never is in this namespace. Of the two requests sent with it, one keeps IPv6
-        from giving our end an address nobody asked for, and one sets it up.
-        """
-        inner = netlink.text(_IFLA_IFNAME, peer) + netlink.attribute(_IFLA_ADDRESS, _mac(peer_mac))
-        inner += netlink.u32(_IFLA_MTU, mtu)
-        if peer_netns is not None:
-            inner += netlink.u32(_IFLA_NET_NS_FD, peer_netns)
-        data = netlink.nested(_INFO_DATA, netlink.nested(_VETH_PEER, _link_payload(0) + inner))
-        create = _create_request(name, "veth", data, netlink.u32(_IFLA_MTU, mtu), netlink.u32(_IFLA_MASTER, master))
-        self._socket.run(create)
+        """See `linkrequest.veth`; our end is up afterwards, and has no IPv6 address that nobody asked for."""
         self._socket.run(
-            _set_request(name, "no IPv6 address", 0, _no_ipv6_address(), by_name=True),
-            _set_request(name, "up", _UP, b"", by_name=True),
+            linkrequest.veth(name, master=master, mtu=mtu, peer=peer, peer_mac=peer_mac, peer_netns=peer_netns)
         )
+        self._socket.run(linkrequest.no_ipv6_address(name), linkrequest.up(name))
 
     def set_up(self, link: Link) -> None:
         """Set a link up."""
-        self._socket.run(_set_request(link.name, "up", _UP, b"", index=link.index))
+        self._socket.run(linkrequest.up(link.index))
 
     def set_mtu(self, link: Link, mtu: int) -> None:
         """Change a link's MTU."""
-        self._socket.run(_set_request(link.name, f"mtu {mtu}", 0, netlink.u32(_IFLA_MTU, mtu), index=link.index))
+        self._socket.run(linkrequest.mtu(link.index, mtu))
 
     def delete_link(self, name: str) -> None:
-        """Delete a link, and with one end of a veth the other. A missing one is fine."""
-        payload = _link_payload(0) + netlink.text(_IFLA_IFNAME, name)
-        tolerated = frozenset({errno.ENODEV})
-        self._socket.run(netlink.Request(_DELLINK, "RTM_DELLINK", name, payload, tolerated=tolerated))
-
-    def _create(self, name: str, kind: str, data: bytes, *attributes: bytes) -> None:
-        self._socket.run(_create_request(name, kind, data, *attributes))
+        """See `linkrequest.delete`."""
+        self._socket.run(linkrequest.delete(name))
 
     # addresses and routes
 
-    def addresses(self) -> list[Address]:
-        """All IPv4 addresses."""
-        payload = _ADDR.pack(socket.AF_INET, 0, 0, 0, 0)
-        answers = self._socket.dump(netlink.Request(_GETADDR, "RTM_GETADDR", "all addresses", payload))
-        return [_address(answer.payload) for answer in answers if answer.kind == _NEWADDR]
+    def addresses(self, link: int = 0) -> list[Address]:
+        """All addresses of both families; of one link where its index is given."""
+        payload = linkrequest.ADDR.pack(socket.AF_UNSPEC, 0, 0, 0, link)
+        request = netlink.Request(linkrequest.GETADDR, "RTM_GETADDR", "all addresses", payload)
+        found = [_address(each.payload) for each in self._socket.dump(request) if each.kind == linkrequest.NEWADDR]
+        return [each for each in found if link in (0, each.link)]
 
-    def add_address(self, link: Link, address: ipaddress.IPv4Interface) -> None:
-        """Give a link an IPv4 address; one that it has already is fine."""
-        self._socket.run(_address_request(_NEWADDR, link, address))
+    def add_address(self, link: Link, address: linkrequest.Interface) -> None:
+        """Give a link an address; one that it has already is fine."""
+        self._socket.run(linkrequest.add_address(link.index, address, what=link.name))
 
-    def delete_address(self, link: Link, address: ipaddress.IPv4Interface) -> None:
+    def delete_address(self, link: Link, address: linkrequest.Interface) -> None:
         """Take an address from a link; a missing one is fine."""
-        self._socket.run(_address_request(_DELADDR, link, address))
+        self._socket.run(linkrequest.delete_address(link.index, address, what=link.name))
 
     def routes(self) -> list[Route]:
-        """The unicast IPv4 routes of the main table; the default route has the destination 0.0.0.0/0."""
-        payload = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
-        answers = self._socket.dump(netlink.Request(_GETROUTE, "RTM_GETROUTE", "all routes", payload))
-        found = [_route(answer.payload) for answer in answers if answer.kind == _NEWROUTE]
+        """The unicast routes of the main table, of both families; a default route has a prefix length of 0."""
+        found: list[Route | None] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            payload = linkrequest.ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+            request = netlink.Request(linkrequest.GETROUTE, "RTM_GETROUTE", "all routes", payload)
+            found += [_route(each.payload) for each in self._socket.dump(request) if each.kind == linkrequest.NEWROUTE]
         return [route for route in found if route is not None]
 
     def configure(self, name: str, address: ipaddress.IPv4Interface, gateway: ipaddress.IPv4Address) -> None:
         """Address, state and default route of a fresh link, and the loopback link up: a container's whole network."""
-        link = self.get_link(name)
-        route = _ROUTE.pack(socket.AF_INET, 0, 0, 0, _TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _TYPE_UNICAST, 0) + (
-            netlink.attribute(_RTA_GATEWAY, gateway.packed) + netlink.u32(_RTA_OIF, link.index)
-        )
+        index = self.get_link(name).index
         self._socket.run(
-            _loopback_request(),
-            _set_request(name, "no IPv6 address", 0, _no_ipv6_address(), index=link.index),
-            _address_request(_NEWADDR, link, address),
-            _set_request(name, "up", _UP, b"", index=link.index),
-            netlink.Request(
-                _NEWROUTE, "RTM_NEWROUTE", f"default via {gateway}", route, netlink.CREATE | netlink.REPLACE
-            ),
+            linkrequest.loopback_up(),
+            linkrequest.no_ipv6_address(index),
+            linkrequest.add_address(index, address, what=name),
+            linkrequest.up(index),
+            linkrequest.default_route(index, gateway, replace=True),
         )
 
     def loopback_up(self) -> None:
         """Set the loopback link up; the kernel gives it 127.0.0.1 and ::1."""
-        self._socket.run(_loopback_request())
-
-
-def _link_payload(index: int, flags: int = 0, change: int = 0) -> bytes:
-    return _LINK.pack(socket.AF_UNSPEC, 0, index, flags, change)
-
-
-def _create_request(name: str, kind: str, data: bytes, *attributes: bytes) -> netlink.Request:
-    """A request for a new link of that kind."""
-    check_name(name)
-    info = netlink.nested(_IFLA_LINKINFO, netlink.text(_INFO_KIND, kind), data)
-    payload = _link_payload(0) + netlink.text(_IFLA_IFNAME, name) + b"".join(attributes) + info
-    return netlink.Request(_NEWLINK, "RTM_NEWLINK", f"{kind} {name}", payload, netlink.CREATE | netlink.EXCLUSIVE)
-
-
-def _set_request(
-    name: str, what: str, flags: int, attributes: bytes, *, index: int = 0, by_name: bool = False
-) -> netlink.Request:
-    """A change of flags or attributes of one link, known by index or by name."""
-    key = netlink.text(_IFLA_IFNAME, name) if by_name else b""
-    return netlink.Request(
-        _SETLINK, "RTM_SETLINK", f"{name} {what}", _link_payload(index, flags, flags) + key + attributes
-    )
-
-
-def _loopback_request() -> netlink.Request:
-    return _set_request("lo", "up", _UP, b"", index=LOOPBACK_INDEX)
-
-
-def _address_request(kind: int, link: Link, address: ipaddress.IPv4Interface) -> netlink.Request:
-    """Add or delete; the tolerated errnos make both idempotent."""
-    payload = _ADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, link.index)
-    payload += netlink.attribute(_IFA_LOCAL, address.packed) + netlink.attribute(_IFA_ADDRESS, address.packed)
-    what = f"{link.name} {address}"
-    if kind == _DELADDR:
-        return netlink.Request(kind, "RTM_DELADDR", what, payload, tolerated=frozenset({errno.EADDRNOTAVAIL}))
-    if address.network.prefixlen < 31:
-        payload += netlink.attribute(_IFA_BROADCAST, address.network.broadcast_address.packed)
-    flags = netlink.CREATE | netlink.EXCLUSIVE
-    return netlink.Request(kind, "RTM_NEWADDR", what, payload, flags, frozenset({errno.EEXIST}))
-
-
-def _no_ipv6_address() -> bytes:
-    """Attribute: no link-local address, so no duplicate detection and no router solicitation either."""
-    mode = netlink.u8(_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE)
-    return netlink.nested(_IFLA_AF_SPEC, netlink.nested(socket.AF_INET6, mode))
+        self._socket.run(linkrequest.loopback_up())
 
 
 def _link(payload: bytes) -> Link:
-    _, _, index, flags, _ = _LINK.unpack_from(payload)
-    found = netlink.attributes(payload, _LINK.size)
-    info = netlink.attributes(found.get(_IFLA_LINKINFO, b""))
+    _, _, index, flags, _ = linkrequest.LINK.unpack_from(payload)
+    found = netlink.attributes(payload, linkrequest.LINK.size)
+    info = netlink.attributes(found.get(linkrequest.IFLA_LINKINFO, b""))
     return Link(
         index=index,
-        name=netlink.string(found, _IFLA_IFNAME),
-        kind=netlink.string(info, _INFO_KIND),
-        master=netlink.number(found, _IFLA_MASTER),
-        mtu=netlink.number(found, _IFLA_MTU),
-        mac=found.get(_IFLA_ADDRESS, b"").hex(":"),
-        up=bool(flags & _UP),
+        name=netlink.string(found, linkrequest.IFLA_IFNAME),
+        kind=netlink.string(info, linkrequest.INFO_KIND),
+        master=netlink.number(found, linkrequest.IFLA_MASTER),
+        mtu=netlink.number(found, linkrequest.IFLA_MTU),
+        mac=found.get(linkrequest.IFLA_ADDRESS, b"").hex(":"),
+        up=bool(flags & linkrequest.UP),
+        parent=netlink.number(found, linkrequest.IFLA_LINK),
+        alias=netlink.string(found, linkrequest.IFLA_IFALIAS),
     )
 
 
 def _address(payload: bytes) -> Address:
-    _, prefix_length, _, _, index = _ADDR.unpack_from(payload)
-    found = netlink.attributes(payload, _ADDR.size)
-    raw = found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]
-    return Address(index, ipaddress.IPv4Interface((raw, prefix_length)))
+    _, prefix_length, short_flags, _, index = linkrequest.ADDR.unpack_from(payload)
+    found = netlink.attributes(payload, linkrequest.ADDR.size)
+    raw = found.get(linkrequest.IFA_LOCAL) or found[linkrequest.IFA_ADDRESS]
+    flags = netlink.number(found, linkrequest.IFA_FLAGS) or short_flags
+    return Address(index, ipaddress.ip_interface((raw, prefix_length)), bool(flags & linkrequest.PERMANENT))
 
 
 def _route(payload: bytes) -> Route | None:
     """None for local, broadcast and other tables' routes."""
-    _, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(payload)
-    found = netlink.attributes(payload, _ROUTE.size)
-    if kind != _TYPE_UNICAST or (netlink.number(found, _RTA_TABLE) or table) != _TABLE_MAIN:
+    family, length, _, _, table, protocol, _, kind, _ = linkrequest.ROUTE.unpack_from(payload)
+    found = netlink.attributes(payload, linkrequest.ROUTE.size)
+    if kind != linkrequest.TYPE_UNICAST or (netlink.number(found, linkrequest.RTA_TABLE) or table) != (
+        linkrequest.TABLE_MAIN
+    ):
         return None
-    destination = ipaddress.IPv4Network((found.get(_RTA_DST, b"\0\0\0\0"), length))
-    gateway = found.get(_RTA_GATEWAY)
-    return Route(destination, netlink.number(found, _RTA_OIF), str(ipaddress.IPv4Address(gateway)) if gateway else "")
-
-
-def check_name(name: str) -> None:
-    """A link's name as the kernel wants it (dev_valid_name). Raises InvalidInput."""
-    if not name or len(name.encode()) > NAME_MAX or name in {".", ".."} or any(c in "/: \t\n" for c in name):
-        raise errors.InvalidInput(
-            f'"{name}" is no name for a network interface: expected 1 to {NAME_MAX} bytes without "/", ":" and spaces'
-        )
-
-
-def _mac(text: str) -> bytes:
-    """Six bytes of `02:42:ac:1e:00:02`."""
-    return bytes.fromhex(text.replace(":", ""))
+    everything = bytes(4 if family == socket.AF_INET else 16)
+    destination = ipaddress.ip_network((found.get(linkrequest.RTA_DST, everything), length))
+    gateway = found.get(linkrequest.RTA_GATEWAY)
+    return Route(
+        destination,
+        netlink.number(found, linkrequest.RTA_OIF),
+        str(ipaddress.ip_address(gateway)) if gateway else "",
+        protocol == _ADVERTISED,
+    )

@@ -1,0 +1,124 @@
+"""What a container's network namespace has: loopback, interfaces with their addresses, default routes.
+
+The namespace belongs to the container: a process of it may have renamed, moved or deleted what we made, and whatever is
+found there is taken as a guess, never as an instruction.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from pouch.kernel import linkrequest, namespace, netlink, rtnetlink
+from pouch.network import sysctl
+from pouch.spec import errors, network
+
+T = TypeVar("T")
+
+_IPV6 = "/proc/sys/net/ipv6/conf"
+
+
+def refuse_own(netns: int) -> None:
+    """Never configure the namespace we are in: its eth0 is the host's. Raises Conflict."""
+    theirs, ours = os.fstat(netns), os.stat("/proc/thread-self/ns/net")
+    if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+        raise errors.Conflict("the container is in the host's network namespace: it cannot be connected to a network")
+
+
+def loopback_up(netns: int) -> None:
+    """Set the loopback link up: all that a container without a network needs."""
+    with _opened(netns, ()) as inside:
+        inside.loopback_up()
+
+
+def configure(netns: int, members: Sequence[network.Endpoint]) -> None:
+    """Addresses and state of fresh interfaces, loopback up; a default route by the first that has a gateway, if there is none yet.
+
+    Everything in one datagram. Raises KernelError; what was done till then stays.
+    """
+    with _opened(netns, members) as inside:
+        indices = {link.name: link.index for link in inside.links()}
+        requests = [linkrequest.loopback_up()]
+        for member in members:
+            index = indices.get(member.interface)
+            if index is None:
+                raise errors.KernelError("netlink RTM_GETLINK", member.interface, errno.ENODEV)
+            requests += _interface(member, index)
+        for member in members:
+            requests += _routes(member, indices[member.interface], replace=False)
+        inside.run(*requests)
+
+
+def set_default(netns: int, member: network.Endpoint) -> None:
+    """Default routes by this endpoint, in place of any others. Raises NotFound where the container has it no more."""
+    with _opened(netns, ()) as inside:
+        link = find(inside.links(), member)
+        if link is None:
+            raise errors.NotFound(f"the container has no interface {member.interface} any more")
+        inside.run(*_routes(member, link.index, replace=True))
+
+
+def find(links: Iterable[rtnetlink.Link], member: network.Endpoint, kind: str = "") -> rtnetlink.Link | None:
+    """An endpoint's interface: that with its name and MAC, else with one of them, which containers may change."""
+    candidates = [link for link in links if link.index != linkrequest.LOOPBACK_INDEX and kind in ("", link.kind)]
+    marked = [link for link in candidates if link.mac == member.mac] or candidates
+    return next((link for link in marked if link.name == member.interface), None) or next(
+        (link for link in marked if link.mac == member.mac), None
+    )
+
+
+def run(netns: int, action: Callable[[rtnetlink.RouteSocket], T]) -> T:
+    """Run something on a socket of the container's namespace."""
+    with _opened(netns, ()) as inside:
+        return action(inside)
+
+
+def _opened(netns: int, members: Sequence[network.Endpoint]) -> rtnetlink.RouteSocket:
+    """A socket of the namespace; on the way, in the one thread that enters it, what no netlink message can set."""
+    refuse_own(netns)
+
+    def enter() -> rtnetlink.RouteSocket:
+        for member in members:
+            _kernel_parameters(member)
+        return rtnetlink.RouteSocket()
+
+    return namespace.run_in_namespace(netns, enter)
+
+
+def _kernel_parameters(member: network.Endpoint) -> None:
+    """IPv6 only where the network has it, and no belief in what a neighbour says about routers."""
+    linkrequest.check_name(member.interface)
+    place = f"{_IPV6}/{member.interface}"
+    if member.ipv6:
+        sysctl.write(f"{place}/accept_ra", "0", missing_ok=True)
+    sysctl.write(f"{place}/disable_ipv6", "0" if member.ipv6 else "1", missing_ok=True)
+
+
+def _interface(member: network.Endpoint, index: int) -> list[netlink.Request]:
+    name = member.interface
+    requests = [linkrequest.no_ipv6_address(index)]
+    if member.ipv4:
+        address = ipaddress.IPv4Interface(f"{member.ipv4}/{member.ipv4_prefix}")
+        requests.append(linkrequest.add_address(index, address, what=name))
+    requests.append(linkrequest.up(index))
+    if member.ipv6:
+        own = ipaddress.IPv6Interface(f"{member.ipv6}/{member.ipv6_prefix}")
+        requests.append(linkrequest.add_address(index, link_local(member.mac), what=name))
+        requests.append(linkrequest.add_address(index, own, what=name))
+    return requests
+
+
+def link_local(mac: str) -> ipaddress.IPv6Interface:
+    """The address of a link's own (RFC 4291 appendix A); given by us, so that it is usable at once."""
+    raw = linkrequest.mac_bytes(mac)
+    return ipaddress.IPv6Interface(
+        (b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:], 64)
+    )
+
+
+def _routes(member: network.Endpoint, index: int, *, replace: bool) -> list[netlink.Request]:
+    gateways = [ipaddress.ip_address(each) for each in (member.ipv4_gateway, member.ipv6_gateway) if each]
+    return [linkrequest.default_route(index, gateway, replace=replace) for gateway in gateways]
