@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -51,6 +52,7 @@ class Maker:
             [sys.executable, "-c", MAKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pass_fds=fields.get("keep_fds", ()),
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             process_group=0,
         )
@@ -171,3 +173,25 @@ def test_the_monitor_is_not_in_the_containers_cgroup_and_holds_none_of_the_daemo
         await container.kill()
 
     running.run(story())
+
+
+def test_descriptors_to_be_kept_are_the_monitors_for_its_life_and_never_the_containers(make):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        number, address = held.fileno(), held.getsockname()
+        identity = os.readlink(f"/proc/self/fd/{number}")
+        maker = make(["cat", "/dev/zero"], keep_fds=[number])
+    container = maker.container
+    maker.kill()
+    assert identity in _open_in(container.created.monitor_pid)
+    assert identity not in _open_in(container.created.pid)
+    with pytest.raises(OSError, match="Address already in use"), socket.socket() as other:
+        other.bind(address)
+    running.run(container.kill())
+    with socket.socket() as other:
+        other.bind(address)
+
+
+def _open_in(pid: int) -> set[str]:
+    """What a process has open."""
+    return {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}

@@ -42,6 +42,8 @@ class MonitorRequest:
     """Bytes after which the log is begun anew; 0 for no limit."""
     exit_command: tuple[str, ...] = ()
     """Run by the monitor when the container has ended."""
+    keep_fds: tuple[int, ...] = ()
+    """Descriptors of ours that the monitor is to have open for as long as it lives: sockets that hold ports. The container has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class Monitor:
             monitor = child.spawn(
                 argv,
                 stderr=complaint.write_end,
-                pass_fds=(answer.write_end,),
+                pass_fds=(answer.write_end, *request.keep_fds),
                 environment=environment,
                 oom_score_adj=None,  # it protects itself, and gives the container the usual
                 directory=home,  # where it would leave its `oom` file, and a place that keeps no mount busy
