@@ -152,7 +152,8 @@ def on_default_bridge(view: views.ContainerView) -> network.Endpoint | None:
 
 def chosen_mac(view: views.ContainerView) -> str:
     """The MAC address asked for in the first network, "" where it was the engine's choice."""
-    return view.networks.get(view.config.host.network_mode, _NOTHING).mac
+    first = next(iter(view.networks.values()), _NOTHING)
+    return view.networks.get(view.config.host.network_mode, first).mac
 
 
 def rate_document(rate: network.Rate) -> Document:

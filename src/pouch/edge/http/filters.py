@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from pouch.edge.http import ports
 from pouch.engine import views
 from pouch.spec import errors
 
@@ -45,7 +46,10 @@ def has_labels(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
 
 
 CONTAINERS = frozenset(
-    ("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "volume", "health", "is-task")
+    (
+        *("id", "name", "label", "status", "exited", "ancestor", "before", "since"),
+        *("network", "publish", "expose", "volume", "health", "is-task"),
+    )
 )
 
 
@@ -67,18 +71,33 @@ def container_predicates(filters: Filters) -> list[Predicate]:
     if wanted := filters.get("ancestor"):
         tests.append(_by_image(wanted))
     if wanted := filters.get("network"):
-        networks = frozenset(wanted)
-        tests.append(lambda view: view.config.host.network_mode in networks)
+        tests.append(_by_network(wanted))
+    if wanted := filters.get("publish"):
+        published = frozenset(ports.exposed(wanted))
+        tests.append(lambda view: any(f"{one.host_port}/{one.protocol}" in published for one in view.state.ports))
+    if wanted := filters.get("expose"):
+        exposed = frozenset(ports.exposed(wanted))
+        tests.append(lambda view: not exposed.isdisjoint(view.exposed))
     if wanted := filters.get("volume"):
         volumes = frozenset(wanted)
         tests.append(
-            lambda view: any(one.target in volumes or one.source in volumes for one in view.config.host.mounts)
+            lambda view: any(not volumes.isdisjoint((one.name, one.source, one.target)) for one in view.mounts)
         )
     if (wanted := filters.get("health")) and "none" not in wanted:
         tests.append(lambda view: False)
     if (wanted := filters.get("is-task")) and "true" in wanted:
         tests.append(lambda view: False)
     return tests
+
+
+def _by_network(wanted: Sequence[str]) -> Predicate:
+    """By a network's name or the beginning of its id."""
+    names, prefixes = frozenset(wanted), tuple(wanted)
+    return lambda view: (
+        view.config.host.network_mode in names
+        or not names.isdisjoint(view.networks)
+        or any(id_.startswith(prefixes) for id_ in view.network_ids.values())
+    )
 
 
 def _by_name(wanted: Sequence[str]) -> Predicate:

@@ -6,10 +6,15 @@ import posixpath
 from collections.abc import Iterator
 
 from pouch.edge.http.schema import container as schema
-from pouch.spec import container, errors, ids
+from pouch.engine import views
+from pouch.spec import container, errors, volume
+
+Document = dict[str, object]
 
 _PROPAGATIONS = frozenset(("shared", "slave", "private", "rshared", "rslave", "rprivate"))
-_IGNORED = frozenset(("rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "default"))
+_READING = frozenset(("ro", "readonly", "rw"))
+_LABELS = frozenset(("z", "Z"))
+_IGNORED = frozenset(("consistent", "cached", "delegated", "default"))
 _DEFAULT_PROPAGATION = "rprivate"
 _TMPFS_OPTIONS = (
     *("size", "mode", "nr_inodes", "nr_blocks", "uid", "gid", "mpol"),
@@ -38,49 +43,59 @@ def _all(host: schema.HostConfig) -> Iterator[container.Mount]:
         yield _tmpfs(target, options)
 
 
+# -- SOURCE:TARGET[:OPTIONS] ------------------------------------------------------------------------------------------
+
+
 def _bind(text: str) -> container.Mount:
-    source, _, rest = text.partition(":")
-    target, _, options = rest.partition(":")
-    if not source or not target or ":" in options:
+    """A source with a slash at its beginning is a directory of the host, any other a volume's name; a target alone is a volume without."""
+    parts = text.split(":")
+    before = f"invalid volume specification: '{text}': "
+    if not all(parts) or len(parts) > 3:
         raise errors.InvalidInput(f"invalid volume specification: '{text}'", hint="SOURCE:TARGET[:OPTIONS]")
-    _check_target(target, "bind", f"invalid volume specification: '{text}': ")
-    _check_source(source)
-    read_only, propagation, further = False, _DEFAULT_PROPAGATION, []
-    for option in filter(None, options.split(",")):
+    source, target = (parts[0], parts[1]) if len(parts) > 1 else ("", parts[0])
+    named = not source.startswith("/")
+    kind = "volume" if named else "bind"
+    _check_target(target, kind, before)
+    read_only, propagation, no_copy, further = _modes(parts[2] if len(parts) > 2 else "", before)
+    extra = ("BindOptions" if propagation else "") if named else ("VolumeOptions" if no_copy else "")
+    if extra:
+        raise errors.InvalidInput(
+            f'{before}invalid mount config for type "{kind}": field {extra} must not be specified',
+            hint="propagation is for directories of the host, nocopy for volumes",
+        )
+    return container.Mount(
+        kind=kind,
+        source=source if named else posixpath.normpath(source),
+        target=posixpath.normpath(target),
+        read_only=read_only,
+        propagation=propagation or _DEFAULT_PROPAGATION,
+        options=tuple(further) if not named else (),
+        make_source=True,
+        volume=volume.VolumeMount(no_copy=no_copy) if named else None,
+    )
+
+
+def _modes(text: str, before: str) -> tuple[bool, str, bool, list[str]]:
+    """Of the third part: read-only, propagation or "", nocopy, and what else the runtime is told."""
+    read_only, propagation, no_copy = False, "", False
+    further: list[str] = []
+    seen: set[str] = set()
+    for option in filter(None, text.split(",")):
+        group = next((str(id(one)) for one in (_READING, _LABELS, _PROPAGATIONS) if option in one), option)
+        if group in seen:  # twice, or two that exclude each other
+            raise errors.InvalidInput(f"{before}invalid mode: {text}")
+        seen.add(group)
         if option in ("ro", "readonly"):
             read_only = True
         elif option in _PROPAGATIONS:
             propagation = option
+        elif option == "nocopy":
+            no_copy = True
         elif option == "bind-nonrecursive":
             further.append("bind")
-        elif option not in _IGNORED:
-            raise errors.InvalidInput(f"invalid volume specification: '{text}': invalid mode: {options}")
-    return container.Mount(
-        kind="bind",
-        source=posixpath.normpath(source),
-        target=posixpath.normpath(target),
-        read_only=read_only,
-        propagation=propagation,
-        options=tuple(further),
-        make_source=True,
-    )
-
-
-def _check_source(source: str) -> None:
-    if source.startswith("/"):
-        return
-    if not ids.NAME_PATTERN.fullmatch(source):
-        raise errors.InvalidInput(
-            f'create {source}: "{source}" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
-        )
-    raise _named_volume(source)
-
-
-def _named_volume(name: str) -> errors.Unsupported:
-    return errors.Unsupported(
-        f"volume {name}: named volumes come with a later version", hint="mount a host directory: /absolute/path:TARGET"
-    )
+        elif option not in _IGNORED | _LABELS | _READING:
+            raise errors.InvalidInput(f"{before}invalid mode: {text}")
+    return read_only, propagation, no_copy, further
 
 
 def _check_target(target: str, kind: str, before: str = "") -> None:
@@ -93,24 +108,36 @@ def _check_target(target: str, kind: str, before: str = "") -> None:
         raise errors.InvalidInput(f"{invalid}invalid specification: destination can't be '/'")
 
 
+# -- Mounts -----------------------------------------------------------------------------------------------------------
+
+
 def _mount(mount: schema.Mount) -> container.Mount:
-    if mount.Type == "volume":
-        raise _named_volume(mount.Source or mount.Target)
-    if mount.Type not in ("bind", "tmpfs"):
-        raise errors.InvalidInput(f"mount type unknown: {mount.Type!r}", hint="bind or tmpfs")
+    kinds = {"bind": _bind_mount, "tmpfs": _tmpfs_mount, "volume": _volume_mount}
+    if mount.Type not in kinds:
+        raise errors.InvalidInput(f"mount type unknown: {mount.Type!r}", hint="bind, volume or tmpfs")
     _check_target(mount.Target, mount.Type)
-    target = posixpath.normpath(mount.Target)
-    if mount.Type == "tmpfs":
-        return _tmpfs_mount(mount, target)
+    for kind, given in (
+        ("bind", bool(mount.BindOptions.Propagation or mount.BindOptions.NonRecursive)),
+        ("volume", mount.VolumeOptions != schema.VolumeOptions()),
+        ("tmpfs", bool(mount.TmpfsOptions.SizeBytes or mount.TmpfsOptions.Mode)),
+    ):
+        if given and kind != mount.Type:
+            raise _invalid(mount, f"field {kind.capitalize()}Options must not be specified")
+    return kinds[mount.Type](mount, posixpath.normpath(mount.Target))
+
+
+def _invalid(mount: schema.Mount, what: str) -> errors.InvalidInput:
+    return errors.InvalidInput(f'invalid mount config for type "{mount.Type}": {what}')
+
+
+def _bind_mount(mount: schema.Mount, target: str) -> container.Mount:
     if not mount.Source:
-        raise errors.InvalidInput('invalid mount config for type "bind": field Source must not be empty')
+        raise _invalid(mount, "field Source must not be empty")
     if not mount.Source.startswith("/"):
-        raise errors.InvalidInput(
-            f"invalid mount config for type \"bind\": invalid mount path: '{mount.Source}' mount path must be absolute"
-        )
+        raise _invalid(mount, f"invalid mount path: '{mount.Source}' mount path must be absolute")
     propagation = mount.BindOptions.Propagation or _DEFAULT_PROPAGATION
     if propagation not in _PROPAGATIONS:
-        raise errors.InvalidInput(f'invalid mount config for type "bind": invalid propagation: {propagation}')
+        raise _invalid(mount, f"invalid propagation: {propagation}")
     return container.Mount(
         kind="bind",
         source=posixpath.normpath(mount.Source),
@@ -121,9 +148,27 @@ def _mount(mount: schema.Mount) -> container.Mount:
     )
 
 
+def _volume_mount(mount: schema.Mount, target: str) -> container.Mount:
+    if not mount.Source and mount.ReadOnly:
+        raise _invalid(mount, "must not set ReadOnly mode when using anonymous volumes")
+    asked = mount.VolumeOptions
+    return container.Mount(
+        kind="volume",
+        source=mount.Source,
+        target=target,
+        read_only=mount.ReadOnly,
+        volume=volume.VolumeMount(
+            driver=asked.DriverConfig.Name,
+            options=asked.DriverConfig.Options,
+            labels=asked.Labels,
+            no_copy=asked.NoCopy,
+        ),
+    )
+
+
 def _tmpfs_mount(mount: schema.Mount, target: str) -> container.Mount:
     if mount.Source:
-        raise errors.InvalidInput('invalid mount config for type "tmpfs": field Source must not be specified')
+        raise _invalid(mount, "field Source must not be specified")
     options = []
     if mount.TmpfsOptions.SizeBytes:
         options.append(f"size={mount.TmpfsOptions.SizeBytes}")
@@ -149,16 +194,65 @@ def _tmpfs(target: str, text: str) -> container.Mount:
     )
 
 
+# -- and back ---------------------------------------------------------------------------------------------------------
+
+
 def binds(host: container.HostConfig) -> list[str]:
-    """HostConfig.Binds of an inspect document."""
-    return [f"{mount.source}:{mount.target}{_suffix(mount)}" for mount in host.mounts if mount.kind == "bind"]
+    """HostConfig.Binds of an inspect document: what came as such."""
+    return [
+        ":".join(filter(None, (mount.source, mount.target, _suffix(mount))))
+        for mount in host.mounts
+        if mount.kind != "tmpfs" and mount.make_source
+    ]
 
 
 def _suffix(mount: container.Mount) -> str:
     options = ["ro"] if mount.read_only else []
     if mount.propagation != _DEFAULT_PROPAGATION:
         options.append(mount.propagation)
-    return ":" + ",".join(options) if options else ""
+    if mount.volume is not None and mount.volume.no_copy:
+        options.append("nocopy")
+    if "bind" in mount.options:
+        options.append("bind-nonrecursive")
+    return ",".join(options)
+
+
+def typed(host: container.HostConfig) -> Document:
+    """HostConfig.Mounts of an inspect document, which only those have that were asked for so."""
+    found = [_typed(mount) for mount in host.mounts if mount.kind != "tmpfs" and not mount.make_source]
+    return {"Mounts": found} if found else {}
+
+
+def _typed(mount: container.Mount) -> Document:
+    document: Document = {"Type": mount.kind}
+    if mount.source:
+        document["Source"] = mount.source
+    document["Target"] = mount.target
+    if mount.read_only:
+        document["ReadOnly"] = True
+    options: Document = {}
+    if mount.propagation != _DEFAULT_PROPAGATION:
+        options["Propagation"] = mount.propagation
+    if "bind" in mount.options:
+        options["NonRecursive"] = True
+    if options:
+        document["BindOptions"] = options
+    asked = mount.volume
+    if asked is not None and asked != volume.VolumeMount():
+        document["VolumeOptions"] = _volume_options(asked)
+    return document
+
+
+def _volume_options(asked: volume.VolumeMount) -> Document:
+    document: Document = {}
+    if asked.no_copy:
+        document["NoCopy"] = True
+    if asked.labels:
+        document["Labels"] = asked.labels
+    if asked.driver or asked.options:
+        driver: Document = {"Name": asked.driver} if asked.driver else {}
+        document["DriverConfig"] = driver | ({"Options": asked.options} if asked.options else {})
+    return document
 
 
 def tmpfs(host: container.HostConfig) -> dict[str, str]:
@@ -170,16 +264,23 @@ def tmpfs(host: container.HostConfig) -> dict[str, str]:
     }
 
 
-def points(host: container.HostConfig) -> list[dict[str, object]]:
-    """`Mounts` of an inspect document and of the list."""
+def anonymous(view: views.ContainerView) -> Document | None:
+    """Config.Volumes of an inspect document."""
+    return {target: {} for target in sorted({*view.config.volumes, *view.image_volumes})} or None
+
+
+def points(view: views.ContainerView) -> list[Document]:
+    """`Mounts` of an inspect document and of the list: all of them as they are."""
     return [
         {
-            "Type": mount.kind,
-            "Source": mount.source if mount.kind == "bind" else "",
-            "Destination": mount.target,
-            "Mode": "ro" if mount.read_only else "",
-            "RW": not mount.read_only,
-            "Propagation": mount.propagation if mount.kind == "bind" else "",
+            "Type": point.kind,
+            **({"Name": point.name} if point.name else {}),
+            "Source": point.source,
+            "Destination": point.target,
+            **({"Driver": point.driver} if point.driver else {}),
+            "Mode": point.mode,
+            "RW": point.writable,
+            "Propagation": point.propagation,
         }
-        for mount in host.mounts
+        for point in view.mounts
     ]

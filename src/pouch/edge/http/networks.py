@@ -137,6 +137,9 @@ def config(asked: schema.Create) -> network.NetworkConfig:
 def _pool(given: schema.IPAMPool) -> network.Pool:
     if not given.Subnet:
         raise errors.InvalidInput("every ip-range or gateway must have a corresponding subnet")
+    for name, address in given.AuxiliaryAddresses.items():
+        if not address:
+            raise errors.InvalidInput(f"auxiliary address {errors.shown(name)!r} is empty", hint="NAME=ADDRESS")
     return network.Pool(
         subnet=addresses.subnet(given.Subnet),
         gateway=addresses.ip(given.Gateway),

@@ -198,7 +198,6 @@ def _warnings(document: schema.Create) -> list[str]:
         found.append("HostConfig.MemorySwappiness has no effect in this version")
     if document.Healthcheck and document.Healthcheck.get("Test") not in (None, [], ["NONE"]):
         found.append("Healthcheck has no effect in this version")
-    found.extend(f"volume {path}: its content stays in the container's own layer" for path in document.Volumes)
     return found
 
 

@@ -48,6 +48,21 @@ class BindOptions(Struct):
     CreateMountpoint: bool = False
 
 
+class DriverConfig(Struct):
+    """HostConfig.Mounts[].VolumeOptions.DriverConfig."""
+
+    Name: str = ""
+    Options: dict[str, str] = field(default_factory=dict)
+
+
+class VolumeOptions(Struct):
+    """HostConfig.Mounts[].VolumeOptions."""
+
+    NoCopy: bool = False
+    Labels: dict[str, str] = field(default_factory=dict)
+    DriverConfig: DriverConfig = field(default_factory=DriverConfig)
+
+
 class TmpfsOptions(Struct):
     """HostConfig.Mounts[].TmpfsOptions. Mode is a number (0o1777 as 1023)."""
 
@@ -63,6 +78,7 @@ class Mount(Struct):
     Target: str = ""
     ReadOnly: bool = False
     BindOptions: BindOptions = field(default_factory=BindOptions)
+    VolumeOptions: VolumeOptions = field(default_factory=VolumeOptions)
     TmpfsOptions: TmpfsOptions = field(default_factory=TmpfsOptions)
 
 
