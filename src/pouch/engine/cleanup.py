@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
+from pouch.engine import volumes
 from pouch.kernel import cgroup, mount, process
 from pouch.runtime import exits
 from pouch.spec import errors
@@ -35,6 +36,8 @@ async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool
         await equipment.pools.fs(cgroup.remove, _group(equipment, record))
     async with _going_on(record, "take its mounts away"):
         await equipment.pools.fs(_take_away, equipment, record)
+    async with _going_on(record, "let go of its volumes"):
+        await volumes.unmount(equipment, record)
 
 
 async def _gone(equipment: tools.Equipment, record: records.Record) -> bool:

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from pouch.engine import clock, create, lifecycle, present, processes, shelf, signals, views
+from pouch.engine import clock, create, lifecycle, mounts, present, processes, shelf, signals, views
 from pouch.engine import equipment as tools
 from pouch.engine import images as image_service
 from pouch.engine import record as records
@@ -48,6 +48,9 @@ class Containers:
         create.check(config, self._equipment.settings)
         create.check_host(config.host, self._equipment.host)
         image = await self._images.template(config.image)
+        others = [
+            (self._shelf.get(ref), read_only) for ref, read_only in map(mounts.parse_from, config.host.volumes_from)
+        ]
         now = self._equipment.clock.now_ns()
         id_ = ids.new_id()
         for attempt in range(_NAME_ATTEMPTS):
@@ -55,15 +58,26 @@ class Containers:
             if not name and self._shelf.has_name(chosen):
                 continue
             record = create.record(
-                config, image, self._equipment.settings, id=id_, name=chosen, created=clock.rfc3339(now)
+                config,
+                image,
+                self._equipment.settings,
+                id=id_,
+                name=chosen,
+                created=clock.rfc3339(now),
+                others=[(other.record, read_only) for other, read_only in others],
             )
+            if mounts.volumes(record.mounts):
+                record = dataclasses.replace(record, intent=records.Intent.CREATE)
             try:
-                await self._shelf.insert(record, now)
+                one = await self._shelf.insert(record, now)
             except errors.Conflict:
                 if name or attempt == _NAME_ATTEMPTS - 1:
                     raise
                 continue
             break
+        if record.intent is records.Intent.CREATE:
+            async with one.lock:
+                await self._life.equip(one, [other for other, _ in others])
         self._life.publish(record, "create")
         return id_, self._warnings(record)
 
@@ -107,7 +121,7 @@ class Containers:
             if one.record.state.status is container.Status.REMOVING and not one.removed:
                 await one.add_waiter("removed")  # `--rm` is about it
             if not one.removed:
-                await self._life.remove(one)
+                await self._life.remove(one, volumes=volumes)
 
     async def _settled(self, one: shelf.Container) -> None:
         """The end of a run that has ended is dealt with: what comes now does not get into the taking away."""

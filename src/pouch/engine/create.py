@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pouch.engine import groups, prepare
+from pouch.engine import groups, mounts, prepare
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
@@ -39,8 +39,9 @@ def record(
     id: str,
     name: str,
     created: str,
+    others: Sequence[tuple[Record, bool]] = (),
 ) -> Record:
-    """The record of a new container. Raises InvalidInput."""
+    """The record of a new container. others: see `mounts.of`. Raises InvalidInput."""
     check(config, settings)
     entrypoint, cmd = _argv(config, image)
     if not (entrypoint or cmd) and config.rich is None:
@@ -68,6 +69,8 @@ def record(
         stop_signal=signal,
         runtime=config.host.runtime or settings.runtime,
         secret=secrets.token_hex(32),
+        mounts=mounts.of(config, _keys(image, "Volumes"), others),
+        image_volumes=_keys(image, "Volumes"),
     )
 
 
@@ -97,6 +100,11 @@ def _text(image: Template, key: str) -> str:
 def _texts(image: Template, key: str) -> tuple[str, ...]:
     found = image.config.get(key)
     return tuple(str(item) for item in found) if isinstance(found, list) else ()
+
+
+def _keys(image: Template, key: str) -> tuple[str, ...]:
+    found = image.config.get(key)
+    return tuple(str(item) for item in found) if isinstance(found, dict) else ()
 
 
 def _labels(image: Template) -> dict[str, str]:

@@ -60,7 +60,8 @@ class Engine:
     def __init__(self, equipment: tools.Equipment) -> None:
         self.equipment = equipment
         self._shelf = shelf.Shelf(equipment.database, equipment.pools)
-        self._life = lifecycle.Lifecycle(equipment, self._shelf)
+        self.volumes = volumes.Volumes(equipment, self._shelf)
+        self._life = lifecycle.Lifecycle(equipment, self._shelf, self.volumes)
         self._jobs = progress.Jobs(equipment.pools)
         self.images = image_service.Images(equipment, self._shelf)
         self.transfers = transfers.Transfers(equipment, self._jobs)
@@ -69,7 +70,6 @@ class Engine:
         self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.networks = networks.Networks(equipment, self._shelf)
-        self.volumes = volumes.Volumes(equipment, self._shelf)
         self.events = equipment.events
         self.system = system.System(equipment, self._shelf)
         self._flusher = durability.Flusher(equipment)

@@ -20,6 +20,7 @@ from pouch.engine import (
     shelf,
     signals,
     views,
+    volumes,
 )
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
@@ -50,8 +51,9 @@ class Launched:
 class Launcher:
     """Brings containers up."""
 
-    def __init__(self, equipment: tools.Equipment, ready: readiness.Readiness) -> None:
+    def __init__(self, equipment: tools.Equipment, ready: readiness.Readiness, keeper: volumes.Volumes) -> None:
         self._equipment = equipment
+        self._volumes = keeper
         self._readiness = ready
 
     async def reserve(self, record: records.Record) -> tuple[records.Record, Place]:
@@ -64,8 +66,10 @@ class Launcher:
         """Raises StartFailed and what `prepare` raises."""
         equipment = self._equipment
         notify: boot.NotifySocket | None = None
-        pool = equipment.pools.long if equipment.snapshots.copies else equipment.pools.fs
-        prepared = await pool(prepare.prepare, equipment, record, place.base, place.addressing)
+        paths = await self._volumes.mount(record)
+        copies = equipment.snapshots.copies or (paths and not record.state.started_at)
+        pool = equipment.pools.long if copies else equipment.pools.fs
+        prepared = await pool(prepare.prepare, equipment, record, place.base, place.addressing, paths)
         try:
             if prepared.plan is not None:
                 notify = self._readiness.listen(one, place.base or 0)
@@ -145,6 +149,7 @@ class Launcher:
             state_command=plan.state_command if plan else (),
             inner_group=await equipment.pools.fs(groups.of_created, prepared.cgroups_path, created.pid),
             has_app=plan.has_app if plan else False,
+            volumes=dict(prepared.volumes),
         )
         one.starting = run
         record = dataclasses.replace(record, run=run, warnings=prepared.warnings)

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+from collections.abc import Sequence
 
 from pouch.engine import (
     boot,
@@ -25,6 +26,7 @@ from pouch.engine import (
     restart,
     shelf,
     signals,
+    volumes,
 )
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
@@ -41,14 +43,29 @@ log = logging.getLogger(__name__)
 class Lifecycle:
     """Starts, watches and ends containers."""
 
-    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
+    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf, keeper: volumes.Volumes) -> None:
         self._equipment = equipment
         self._shelf = containers
+        self._volumes = keeper
         self._closing = False
         self._tasks = beside.Tasks()
         self._readiness = readiness.Readiness(equipment, containers, self._tasks)
-        self._launcher = launch.Launcher(equipment, self._readiness)
+        self._launcher = launch.Launcher(equipment, self._readiness, keeper)
         self.interrupt = self._launcher.interrupt
+
+    # -- create -------------------------------------------------------------------------------------------------------
+
+    async def equip(self, one: shelf.Container, others: Sequence[shelf.Container]) -> None:
+        """Have the volumes of a container that is noted; where that fails there is no container. others: whose mounts it shares."""
+        try:
+            for other in others:  # from here on they cannot take their volumes with them
+                if other.removed or other.record.state.status is container.Status.REMOVING:
+                    raise errors.NotFound(f"No such container: {other.record.name}")
+            await self._volumes.ensure(one.record)
+            await self._shelf.save(one, dataclasses.replace(one.record, intent=records.Intent.NONE))
+        except BaseException:
+            await self.remove(one, volumes=True, told=False)
+            raise
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -255,19 +272,27 @@ class Lifecycle:
         with contextlib.suppress(errors.PouchError):
             await self._equipment.pools.fs(processes.kill_app, one.record, run)
 
-    async def remove(self, one: shelf.Container) -> None:
-        """Forget a container that does not run, with all that is kept of it. One whose files resist is `dead`: only removal is left."""
-        record = dataclasses.replace(one.record, intent=records.Intent.REMOVE)
+    async def remove(self, one: shelf.Container, *, volumes: bool = False, told: bool = True) -> None:
+        """Forget a container that does not run, with all that is kept of it. One whose files resist is `dead`: only removal is left.
+
+        volumes: with its anonymous volumes, as is always done for `--rm`. told: whether anybody knew of it.
+        """
+        record = one.record
+        volumes = volumes or record.remove_volumes or record.config.host.auto_remove
+        record = dataclasses.replace(record, intent=records.Intent.REMOVE, remove_volumes=volumes)
         await self._shelf.note(one, record.with_state(status=container.Status.REMOVING))
         one.attachments.abandon()
         try:
             await self._equipment.pools.fs(_erase, self._equipment, one.id)
+            if volumes:
+                await self._volumes.remove_anonymous(record)
             orphaned = await self._shelf.delete(one)
         except errors.PouchError as error:
             await self._shelf.note(one, one.record.with_state(status=container.Status.DEAD, error=error.message))
             raise
         else:
-            self.publish(record, "destroy")
+            if told:
+                self.publish(record, "destroy")
             if orphaned:
                 await self._equipment.pools.fs(self._equipment.images.collect)
         finally:

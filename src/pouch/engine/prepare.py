@@ -5,15 +5,16 @@ What it makes is below `<run>/containers/<id>` and on mounts there, and is taken
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pouch.engine import equipment as tools
-from pouch.engine import mounting, name_files
+from pouch.engine import mounting, mounts, name_files
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot, mount, process
@@ -33,17 +34,26 @@ class Prepared:
     stdio_owner: tuple[int, int]
     """Host ids that the pipes of stdin, stdout and stderr must belong to."""
     warnings: tuple[str, ...]
+    volumes: Mapping[str, str]
+    """Where they are on this host, by name."""
     filter_digest: str = ""
     """See `specbuild.build.Built`."""
 
 
 def prepare(
-    equipment: tools.Equipment, record: records.Record, base: int | None, addressing: name_files.Addressing
+    equipment: tools.Equipment,
+    record: records.Record,
+    base: int | None,
+    addressing: name_files.Addressing,
+    volumes: Mapping[str, str],
 ) -> Prepared:
-    """Make the bundle. Raises StartFailed, InvalidInput, KernelError; leaves half-made things to `cleanup`."""
+    """Make the bundle. volumes: where they are mounted on this host, by name.
+
+    Raises StartFailed, InvalidInput, KernelError; leaves half-made things to `cleanup`.
+    """
     descriptor = equipment.ranges.borrow(base) if base is not None else None
     try:
-        return _Preparation(equipment, record, base, descriptor).run(addressing)
+        return _Preparation(equipment, record, base, descriptor, volumes).run(addressing)
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -53,11 +63,19 @@ class _Preparation:
     """One call of `prepare`."""
 
     def __init__(
-        self, equipment: tools.Equipment, record: records.Record, base: int | None, userns_fd: int | None
+        self,
+        equipment: tools.Equipment,
+        record: records.Record,
+        base: int | None,
+        userns_fd: int | None,
+        volumes: Mapping[str, str],
     ) -> None:
         self._equipment = equipment
         self._paths = equipment.paths
-        self._record = record
+        self._asked = record.mounts
+        self._mounts = mounts.at(record.mounts, volumes)
+        self._record = dataclasses.replace(record, mounts=self._mounts)
+        self._volumes = volumes
         self._config = record.config
         self._base = base
         self._userns_fd = userns_fd
@@ -66,7 +84,7 @@ class _Preparation:
         self._warnings: list[str] = []
 
     def run(self, addressing: name_files.Addressing) -> Prepared:
-        mounting.check_sources(self._config.host.mounts)
+        mounting.check_sources(self._mounts)
         record = self._record
         self._equipment.snapshots.prepare(record.id)
         os.makedirs(self._bundle, exist_ok=True)
@@ -94,6 +112,7 @@ class _Preparation:
             plan=plan,
             stdio_owner=(offset + owner[0], offset + owner[1]),
             warnings=(*self._warnings, *(plan.warnings if plan else ()), *built.warnings),
+            volumes=self._volumes,
             filter_digest=built.filter_digest,
         )
 
@@ -109,8 +128,8 @@ class _Preparation:
 
         The seed layer holds what must be there and is no change of the container's: rich mode's files, mount points, the working directory.
         """
-        rich, mounts = self._config.rich, self._config.host.mounts
-        if rich is None and not mounts:
+        rich = self._config.rich
+        if rich is None and not self._mounts:
             return None, False
         snapshots, view = self._equipment.snapshots, self._paths.view(self._record.id)
         snapshots.clear_seed(self._record.id)
@@ -118,14 +137,23 @@ class _Preparation:
         try:
             plan = inits.plan(rich.mode, self._request(rich, view)) if rich is not None else None
             files = [
-                *mounting.mount_points(view, mounts),
+                *mounting.mount_points(view, self._mounts),
                 *self._missing_directory(view),
                 *(plan.seed_files if plan else ()),
             ]
             write.write(files, self._paths.seed(self._record.id), like=view)
+            self._fill_volumes(view)
         finally:
             snapshots.unview(self._record.id)
         return plan, bool(files)
+
+    def _fill_volumes(self, view: str) -> None:
+        """At the first start only, as Docker does when it makes the container: what somebody empties later stays empty."""
+        if self._record.state.started_at:
+            return
+        for one in self._asked:
+            if one.kind == mounts.VOLUME and not (one.volume is not None and one.volume.no_copy):
+                self._warnings += self._equipment.volumes.fill(one.source, self._volumes[one.source], view, one.target)
 
     def _missing_directory(self, view: str) -> Iterator[rich_plan.File]:
         path = self._record.working_dir
@@ -150,7 +178,7 @@ class _Preparation:
             read_only=config.host.readonly_rootfs,
             stop_timeout=self._stop_timeout(),
             annotations=tuple(config.annotations.items()),
-            mount_targets=tuple(one.target for one in config.host.mounts),
+            mount_targets=tuple(one.target for one in self._mounts),
             tools=self._equipment.tools,
         )
 
@@ -202,7 +230,7 @@ class _Preparation:
         try:
             inroot.find_executable(rootfs or self._rootfs, name, search, record.working_dir)
         except errors.PouchError as error:
-            if self._config.host.mounts:
+            if self._mounts:
                 return  # it may be on one of the client's mounts, which are not there yet: the runtime will tell
             raise missing_program(name, error) from None
 
@@ -261,7 +289,7 @@ class _Preparation:
             user_namespace_base=self._base,
             devices=tuple(self._devices()),
             binds=self._binds(),
-            directories=frozenset(one.target for one in self._config.host.mounts if os.path.isdir(one.source)),
+            directories=frozenset(one.target for one in self._mounts if os.path.isdir(one.source)),
             machine=machine,
             init_program=equipment.tools.launch if self._config.host.init else "",
             default_shm_size=equipment.settings.shm_size,
@@ -279,7 +307,7 @@ class _Preparation:
     def _binds(self) -> dict[str, str]:
         if self._userns_fd is None:
             return {}
-        found, warnings = mounting.idmapped(self._config.host.mounts, self._bundle, self._userns_fd)
+        found, warnings = mounting.idmapped(self._mounts, self._bundle, self._userns_fd)
         self._warnings += warnings
         return found
 

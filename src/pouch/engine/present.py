@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pouch.engine import record as records
 from pouch.engine import views
-from pouch.spec import container
+from pouch.spec import container, volume
 from pouch.store import paths as store_paths
 
 
@@ -40,6 +40,33 @@ def view(
         driver=driver,
         graph=_overlay(record, paths) if driver == "overlay2" else {"MergedDir": paths.rootfs(record.id)},
         user_namespace_base=record.run.user_namespace_base if record.run else None,
+        image_volumes=record.image_volumes,
+        mounts=tuple(_mount(one, record, paths) for one in record.mounts),
+    )
+
+
+def _mount(one: container.Mount, record: records.Record, paths: store_paths.Paths) -> views.MountPoint:
+    """Where a volume of another driver is, is known while the container has it mounted."""
+    wish = one.volume or volume.VolumeMount()
+    driver, source = "", "" if one.kind == "tmpfs" else one.source
+    if one.kind == "volume":
+        driver = wish.driver or volume.LOCAL
+        places = record.run.volumes if record.run is not None else {}
+        source = places.get(one.source) or (paths.volume_data(one.source) if driver == volume.LOCAL else "")
+    words = ["ro"] if one.read_only and one.make_source else []
+    if one.kind == "bind" and one.make_source and one.propagation != "rprivate":
+        words.append(one.propagation)
+    if one.make_source and wish.no_copy:
+        words.append("nocopy")
+    return views.MountPoint(
+        kind=one.kind,
+        name=one.source if one.kind == "volume" else "",
+        source=source,
+        target=one.target,
+        driver=driver,
+        mode=",".join(words) or ("z" if one.kind == "volume" and one.make_source and not wish.anonymous else ""),
+        writable=not one.read_only,
+        propagation=one.propagation if one.kind == "bind" else "",
     )
 
 

@@ -16,6 +16,8 @@ class Intent(enum.StrEnum):
     """What the daemon has begun and not finished; written before it acts, so that the next start can finish or undo it."""
 
     NONE = ""
+    CREATE = "create"
+    """It is noted, its volumes are not yet known to be there."""
     START = "start"
     REMOVE = "remove"
     POSTSTOP = "poststop"
@@ -54,6 +56,8 @@ class Run:
     """Below cgroups_path, where the runtime has put the container (see `groups`)."""
     has_app: bool = True
     """Whether the app leaves an exit record (`rich.exit`)."""
+    volumes: dict[str, str] = field(default_factory=dict)
+    """Where its volumes are on this host, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ class Record:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     mounts: tuple[container.Mount, ...] = ()
     """All of them: those of the config, of other containers, of the image; each volume with its name."""
+    image_volumes: tuple[str, ...] = ()
     remove_volumes: bool = False
     """With the removal that is under way its anonymous volumes go."""
 

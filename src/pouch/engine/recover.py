@@ -4,6 +4,7 @@
 |---------------------------------|--------------------------------------------------------------------------------|
 | runs, and its monitor lives     | adopted: watched again, its log and streams were the monitor's all the while   |
 | runs, and its monitor is gone   | finished as if the end had happened now, with the code and time it left behind |
+| its volumes were being made     | removed, with those that nobody named: nobody knows its id yet                 |
 | a start was begun               | taken back: nothing of it is left, the container is as before                  |
 | a commit had frozen it          | it goes on                                                                     |
 | an end was begun                | carried on: hooks that are not known to have run, then the taking away         |
@@ -16,7 +17,7 @@ import asyncio
 import dataclasses
 import logging
 
-from pouch.engine import cleanup, lifecycle, restart, shelf
+from pouch.engine import cleanup, lifecycle, restart, shelf, volumes
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.kernel import process
@@ -30,6 +31,7 @@ async def recover(equipment: tools.Equipment, containers: shelf.Shelf, life: lif
     """Put every container right; one that cannot be is logged and does not hold up the others."""
     monitor.take_null_back()
     found = await containers.load()
+    await volumes.restore(equipment, containers)
     await asyncio.gather(*(_recover_one(equipment, containers, life, one) for one in found))
     keep = {one.id for one in containers if one.running}
     await equipment.pools.fs(equipment.bridge.reconcile, keep)
@@ -48,7 +50,9 @@ async def _put_right(
     equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle, one: shelf.Container
 ) -> None:
     record = one.record
-    if record.intent is records.Intent.REMOVE:
+    if record.intent is records.Intent.CREATE:
+        await life.remove(one, volumes=True)
+    elif record.intent is records.Intent.REMOVE:
         await cleanup.run(equipment, record)
         await life.remove(one)
     elif record.intent is records.Intent.START:

@@ -55,6 +55,8 @@ class ContainerView:
     exposed: tuple[str, ...] = ()
     """`80/tcp`, of image and client."""
     mounts: tuple[MountPoint, ...] = ()
+    image_volumes: tuple[str, ...] = ()
+    """Targets of the volumes that its image wants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,6 +179,14 @@ async def unmount(equipment: tools.Equipment, record: records.Record) -> None:
             equipment.events.publish("volume", "unmount", name, attributes)
 
 
+async def restore(equipment: tools.Equipment, containers: shelf.Shelf) -> None:
+    """At the daemon's start: what the last one had begun with volumes is finished; what containers need no more, they are about to let go."""
+    begun = (records.Intent.START, records.Intent.REMOVE)
+    holders = users(one for one in containers if one.record.run is not None or one.record.intent in begun)
+    for trouble in await equipment.pools.streams(equipment.volumes.restore, holders):
+        log.warning("%s", trouble)
+
+
 def _driver(one: container.Mount) -> str:
     return (one.volume.driver if one.volume is not None else "") or volume.LOCAL
 

@@ -27,7 +27,6 @@ _QUIET = ("nosuid", "noexec", "nodev")
 
 def build(given: inputs.Inputs) -> list[inputs.Document]:
     """All of them, in the order in which they are mounted."""
-    config = given.record.config
     found = [*_BASE, *_system(given), *_files(given)]
     if given.machine is not None:
         run = inputs.OciMount(
@@ -43,7 +42,7 @@ def build(given: inputs.Inputs) -> list[inputs.Document]:
                 target=INIT_PATH, kind="bind", source=given.init_program, options=("bind", "ro", "nosuid", "nodev")
             )
         )
-    asked = sorted(config.host.mounts, key=lambda mount: mount.target.count("/"))
+    asked = sorted(given.record.mounts, key=lambda mount: mount.target.count("/"))
     targets = {mount.target for mount in asked}
     kept = [mount for mount in found if mount.target not in targets]  # the client's own /tmp, /dev/shm ... wins
     return [mount.document() for mount in (*kept, *(_asked(one, given) for one in asked))]
