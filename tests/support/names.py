@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import signal
 import socket
 import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import dns.message
 import dns.rcode
@@ -136,12 +138,28 @@ class Place:
     host: network.Host
     names: names.Names
     run_dir: str
+    former: list[names.Names] = field(default_factory=list)
 
     def daemon(self) -> names.Names:
-        """One more client, as after a restart."""
+        """Another client, as after a restart."""
         self.names.close()
+        self.former.append(self.names)
         self.names = names.Names(self.run_dir)
         return self.names
+
+    @property
+    def program(self) -> int:
+        """The program's pid."""
+        self.call(self.names.ensure)
+        return self.names._pid
+
+    def kill(self) -> None:
+        """Kill the program; it is gone."""
+        pid = self.program
+        pidfd = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_readable(pidfd)
+        os.close(pidfd)
 
     def call(self, action: Callable[[], object]) -> object:
         """Run it in the host's namespace: a program that is started is there then."""
@@ -193,12 +211,13 @@ def end(place: Place) -> None:
     if pidfd is not None:
         wait_readable(pidfd)
         os.close(pidfd)
+    for one in (*place.former, place.names):
+        for program in one._started:
+            program.wait(PATIENCE)
 
 
 def wait_readable(fd: int) -> None:
     """Wait for it; AssertionError after a generous while."""
-    import select
-
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     assert poll.poll(PATIENCE * 1000), "waited for nothing"

@@ -111,7 +111,8 @@ class Guest:
             connection, _ = self._listener.accept()
         except OSError as error:
             if error.errno in _SHORT_OF_DESCRIPTORS:
-                self._pause()
+                self._loop.change(self._listener.fileno(), 0)
+                self._loop.after(_PAUSE_SECONDS, self._accept)
             return
         self._streams.add(streams.Stream(self._loop, connection, self._asked_by_stream, self._left))
         self._accept()
@@ -122,6 +123,8 @@ class Guest:
 
     def _accept(self) -> None:
         """Take connections, or let them wait."""
+        if self._listener.fileno() < 0:
+            return
         open_for_more = self._paused is None and len(self._streams) < MOST_STREAMS
         self._loop.change(self._listener.fileno(), loops.READ if open_for_more else 0)
 

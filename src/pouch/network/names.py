@@ -85,7 +85,8 @@ class Names:
         self._path = f"{run_dir}/names.sock"
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
-        self._started: _Program | None = None
+        self._started: list[_Program] = []
+        """Those that we have to bury."""
         self._pid = 0
         self._told: tuple[str, ...] = ()
 
@@ -239,6 +240,7 @@ class Names:
         """Whether there is a connection; with start there is one, or Unavailable is raised."""
         if self._connection is not None:
             return True
+        self._reap()
         for _ in range(3):
             if not self._connect():
                 if not start:
@@ -279,8 +281,10 @@ class Names:
             self._connection.close()
         self._connection = None
         self._told = ()
-        if self._started is not None and self._started.poll() is not None:
-            self._started = None
+        self._reap()
+
+    def _reap(self) -> None:
+        self._started = [one for one in self._started if one.poll() is None]
 
     def _start(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -292,7 +296,7 @@ class Names:
                 listener.listen(_BACKLOG)
                 # -I -S: neither the user's environment nor site packages; starts in half the time
                 command = [sys.executable, "-I", "-S", "-c", _START, _SOURCE, _library(), str(listener.fileno())]
-                self._started = _Program(
+                started = _Program(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -304,6 +308,7 @@ class Names:
                 )
             except OSError as error:
                 raise errors.Unavailable(f"the name service cannot be started: {error.strerror or error}") from error
+        self._started.append(started)
 
     def _kill(self) -> None:
         """End a program that hangs, if it is one of ours that listens there."""
@@ -381,7 +386,7 @@ def _redirection(udp: int, tcp: int) -> str:
     """Queries to port 53 of the service's address go to these ports, in a script for nft."""
     return (
         f"add table ip {TABLE}\ndelete table ip {TABLE}\n"
-        f"table ip {TABLE} {{\nchain output {{\ntype nat hook output priority dstnat;\n"
+        f"table ip {TABLE} {{\nchain output {{\ntype nat hook output priority -100;\n"
         f"ip daddr {ADDRESS} udp dport {PORT} dnat to {ADDRESS}:{udp}\n"
         f"ip daddr {ADDRESS} tcp dport {PORT} dnat to {ADDRESS}:{tcp}\n}}\n}}\n"
     )
