@@ -104,6 +104,17 @@ def device_nodes() -> str:
 
 
 @functools.cache
+def loop_devices() -> str:
+    """A loop device with an ext4 on it, mounted."""
+    return _tried(
+        "import subprocess\nfrom pouch.kernel import filesystem, loop\n"
+        f"{_ON_TMPFS}os.truncate(os.open('i', os.O_CREAT | os.O_RDWR), 8 << 20)\n"
+        "subprocess.run(['mkfs.ext4', '-q', 'i'], check=True)\nos.mkdir('t')\n"
+        "with loop.attached('i') as device: filesystem.attach('ext4', device, 't', [])"
+    )
+
+
+@functools.cache
 def static_busybox() -> str:
     """Debian's busybox-static."""
     return "" if os.path.exists(BUSYBOX) else f"no {BUSYBOX} on this host (Debian: busybox-static)"

@@ -25,6 +25,8 @@ class VolumeState(enum.StrEnum):
 class VolumeRecords:
     """See `db.Database`, whose part it is. Every method is one transaction."""
 
+    _skipped_projects: frozenset[int] = frozenset()
+
     def _transaction(self) -> contextlib.AbstractContextManager[Any]:
         raise NotImplementedError
 
@@ -95,19 +97,26 @@ class VolumeRecords:
 
     # -- projects -----------------------------------------------------------------------------------------------------
 
-    def set_volume_project(self, name: str, project: int) -> None:
-        """Note the number that a volume's files have for quotas. Conflict where another volume has it."""
+    def volume_project(self, name: str) -> int:
+        """The number that a volume's files have for quotas; 0 for none."""
         with self._transaction() as run:
-            taken = run.execute("SELECT name FROM volumes WHERE project = ? AND name <> ?", (project, name)).fetchone()
-            if project and taken is not None:
-                raise errors.Conflict(f"project {project} is volume {taken[0]}'s")
-            run.execute("UPDATE volumes SET project = ? WHERE name = ?", (project, name))
+            row = run.execute("SELECT project FROM volumes WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
 
-    def volume_projects(self) -> dict[str, int]:
-        """Project by volume, of those that have one."""
+    def reserve_volume_project(self, name: str, first: int) -> int:
+        """Give a volume the lowest number from `first` on that none has, nor is said to be somebody else's."""
         with self._transaction() as run:
-            rows = run.execute("SELECT name, project FROM volumes WHERE project <> 0").fetchall()
-        return {str(name): int(project) for name, project in rows}
+            rows = run.execute("SELECT project FROM volumes WHERE project >= ? ORDER BY project", (first,)).fetchall()
+            taken = {int(row[0]) for row in rows} | self._skipped_projects
+            number = next(number for number in range(first, first + len(taken) + 1) if number not in taken)
+            run.execute("UPDATE volumes SET project = ? WHERE name = ?", (number, name))
+        return number
+
+    def skip_volume_project(self, name: str, number: int) -> None:
+        """Take a number back that turned out to be another program's; it is given to none, as long as this daemon runs."""
+        with self._transaction() as run:
+            self._skipped_projects = self._skipped_projects | {number}
+            run.execute("UPDATE volumes SET project = 0 WHERE name = ?", (name,))
 
 
 def _volume(row: Any) -> volume.Volume:

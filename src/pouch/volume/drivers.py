@@ -37,8 +37,8 @@ class Driver(Protocol):
     def create(self, one: volume.Volume) -> None:
         """Make it, or finish making it; one that is there stays as it is."""
 
-    def remove(self, name: str) -> None:
-        """Delete it; one that is not there is fine."""
+    def remove(self, one: volume.Volume) -> None:
+        """Delete it; one that is not there is fine. Raises Conflict or Unavailable where it is there still, else it has no name any more."""
 
     def find(self, name: str) -> Found | None:
         """What there is of this name."""

@@ -11,9 +11,9 @@ import socket
 import stat
 from collections.abc import Collection
 
-from pouch.kernel import filesystem, mount
+from pouch.kernel import filesystem, loop, mount, quota
 from pouch.spec import errors, ids, volume
-from pouch.store import erase, measure
+from pouch.store import db, erase, measure
 from pouch.store import paths as store_paths
 from pouch.volume import drivers
 from pouch.volume import options as words
@@ -21,19 +21,24 @@ from pouch.volume import options as words
 _LONGEST_NAME = 255
 """Bytes of a file's name."""
 _ADDRESS = "addr="
+_REMOVED = ".removed-"
+_FIRST_PROJECT = 1 << 24
+"""Numbers from here on: people and their programs take small ones."""
 
 
 class Local:
     """The driver `local`.
 
-    A removed volume is first moved to `<root>/tmp`, which the daemon's start empties: there is no half-deleted one.
+    A removed volume first loses its name: there is no half-deleted one. What it was is beside the others, under a name that no
+    volume can have, until all of it is deleted; `sweep` finds what a crash left.
     """
 
     name = volume.LOCAL
     scope = "local"
 
-    def __init__(self, paths: store_paths.Paths) -> None:
+    def __init__(self, paths: store_paths.Paths, database: db.Database) -> None:
         self._paths = paths
+        self._database = database
 
     def place(self, name: str) -> str:
         """Where its files are."""
@@ -42,34 +47,70 @@ class Local:
     def check(self, one: volume.Volume) -> None:
         """See `drivers.Driver`. The name is a directory's."""
         check_name(one.name)
-        if words.parse(one.name, one.options).size:
-            raise errors.Unsupported(f"create {one.name}: no quotas here")
+        if words.parse(one.name, one.options).size and (why := quota.refusal(self._paths.volumes)):
+            raise errors.Unsupported(
+                f"create {one.name}: quota size requested but no quota support: {self._paths.volumes}: {why}",
+                hint="ext4 made by mkfs.ext4 -O quota,project and mounted with -o prjquota has it, so has XFS mounted with -o prjquota",
+            )
 
     def create(self, one: volume.Volume) -> None:
         """Make its directories. Files that are there stay: they are a volume's whose record was lost."""
         try:
             _make_directory(self._paths.volume(one.name), 0o700)
-            _make_directory(self._paths.volume_data(one.name), 0o755)
+            _make_directory(self.place(one.name), 0o755)
         except OSError as error:
             raise _failed(one.name, "mkdir", self._paths.volume(one.name), error) from error
+        if size := words.parse(one.name, one.options).size:
+            try:
+                self._limit(one.name, size)
+            except BaseException:
+                with contextlib.suppress(OSError):  # not empty: it was there before
+                    os.rmdir(self.place(one.name))
+                    os.rmdir(self._paths.volume(one.name))
+                raise
 
-    def remove(self, name: str) -> None:
-        """Take its mount off and delete its files. Conflict where somebody else mounted something in it."""
-        place = self._paths.volume(name)
-        self._detach(name)
-        if foreign := mount.mount_points(place):
+    def _limit(self, name: str, size: int) -> None:
+        """Have its limit set; a project's number is noted before anything bears it."""
+        place = self.place(name)
+        number = self._database.volume_project(name)
+        if number and quota.project_of(place) == number:
+            return
+        while not number:
+            number = self._database.reserve_volume_project(name, _FIRST_PROJECT)
+            if not quota.is_free(place, number):  # another program's
+                self._database.skip_volume_project(name, number)
+                number = 0
+        quota.limit(place, number, size)
+
+    def remove(self, one: volume.Volume) -> None:
+        """Take its mount off and delete its files. Conflict where somebody else mounted something in it.
+
+        Raises Conflict or Unavailable while all of it is still there; KernelError where only remains are, which `sweep` tries again.
+        """
+        home = self._paths.volume(one.name)
+        self._detach(one)
+        if foreign := mount.mount_points(home):
             raise errors.Conflict(
-                f"remove {name}: something is mounted at {foreign[0]}, whose files would go too",
+                f"remove {one.name}: something is mounted at {foreign[0]}, whose files would go too",
                 hint=f"unmount it: umount {foreign[0]}",
             )
-        away = f"{self._paths.tmp}/volume-{secrets.token_hex(8)}"
+        away = f"{self._paths.volumes}/{_REMOVED}{secrets.token_hex(8)}"
         try:
-            os.rename(place, away)
+            os.rename(home, away)
         except FileNotFoundError:
-            return
+            pass
         except OSError as error:
-            raise _failed(name, "rename", place, error) from error
+            raise errors.Unavailable(f"remove {one.name}: rename {home}: {error.strerror}") from error
+        if number := self._database.volume_project(one.name):
+            with contextlib.suppress(errors.KernelError):  # a limit of a number that nothing bears harms nobody
+                quota.set_limit(self._paths.volumes, number, 0)
         erase.erase(away)
+
+    def sweep(self) -> None:
+        """Delete what is left of removed volumes. KernelError names what resists."""
+        for name in self._names():
+            if name.startswith(_REMOVED):
+                erase.erase(f"{self._paths.volumes}/{name}")
 
     def find(self, name: str) -> drivers.Found | None:
         """What there is on the disk."""
@@ -106,7 +147,7 @@ class Local:
     def mount(self, one: volume.Volume, user: str) -> str:
         """Its directory; what the options say is mounted there with the first user."""
         self.create(one)
-        place = self._paths.volume_data(one.name)
+        place = self.place(one.name)
         source = words.parse(one.name, one.options).source
         if source is not None and not mount.is_mount_point(place):
             _attach(one.name, source, place)
@@ -114,20 +155,27 @@ class Local:
 
     def unmount(self, one: volume.Volume, user: str, *, last: bool) -> None:
         """Take the mount off with the last user."""
-        if last and one.options:
-            self._detach(one.name)
+        if last:
+            self._detach(one)
 
     def usage(self, one: volume.Volume) -> int:
         """Of directories of ours only: what is mounted belongs to others, or to no disk."""
-        if words.parse(one.name, one.options).source is not None:
+        wanted = words.parse(one.name, one.options)
+        if wanted.source is not None:
             return -1
-        return measure.used(self._paths.volume_data(one.name))
+        if wanted.size and (number := self._database.volume_project(one.name)):
+            return quota.used(self._paths.volumes, number)
+        return measure.used(self.place(one.name))
 
-    def _detach(self, name: str) -> None:
-        """A use that was noted twice, or a daemon that was killed between mounting and noting, leaves one mount at most."""
-        place = self._paths.volume_data(name)
-        if mount.is_mount_point(place):
+    def _detach(self, one: volume.Volume) -> None:
+        """At most one mount is there, whatever was killed when. What is mounted on a plain directory is somebody else's."""
+        place = self.place(one.name)
+        if words.parse(one.name, one.options).source is None or not mount.is_mount_point(place):
+            return
+        try:
             mount.unmount(place)
+        except errors.KernelError as error:
+            raise errors.Unavailable(f"volume {one.name}: {error.message}", hint=error.hint) from error
 
 
 def check_name(name: str) -> None:
@@ -159,15 +207,25 @@ def _attach(name: str, source: words.Source, place: str) -> None:
             if not stat.S_ISDIR(os.stat(source.device).st_mode):
                 raise errors.InvalidInput(f"volume {name}: {what} is no directory")
             filesystem.attach_directory(source.device, place, source.options, recursive=source.recursive)
+        elif source.loop or stat.S_ISREG(_mode(source.device)):
+            with loop.attached(source.device, read_only="ro" in source.options) as device:
+                filesystem.attach(source.kind, device, place, source.options)
         else:
-            options = _resolved(name, source.options)
-            filesystem.attach(source.kind, source.device, place, options)
+            filesystem.attach(source.kind, source.device, place, _resolved(name, source.options))
     except errors.KernelError as error:
         raise errors.Unavailable(
             f"volume {name}: failed to mount {what}: {os.strerror(error.errno)}", hint=_hint(source, error.errno)
         ) from error
     except OSError as error:
         raise errors.Unavailable(f"volume {name}: failed to mount {what}: {error.strerror}") from error
+
+
+def _mode(device: str) -> int:
+    """What kind of file a device is; 0 where it is none, as `tmpfs` and `host:/path`."""
+    try:
+        return os.stat(device).st_mode if device.startswith("/") else 0
+    except OSError:
+        return 0
 
 
 def _hint(source: words.Source, number: int) -> str:

@@ -34,7 +34,7 @@ class Volumes:
     ) -> None:
         self._database = database
         self._now_ns = now_ns
-        self._local = local.Local(paths)
+        self._local = local.Local(paths, database)
         self._turns = _Turns()
 
     # -- which there are ----------------------------------------------------------------------------------------------
@@ -109,9 +109,12 @@ class Volumes:
         before = self._database.volume_state(one.name) or volume_records.VolumeState.WHOLE
         self._database.set_volume_state(one.name, volume_records.VolumeState.REMOVING)
         try:
-            self._driver(one.driver, one.name).remove(one.name)
-        except (errors.Conflict, errors.Unavailable):
+            self._driver(one.driver, one.name).remove(one)
+        except (errors.Conflict, errors.Unavailable, errors.NotFound):
             self._database.set_volume_state(one.name, before)  # nothing of it is gone
+            raise
+        except errors.KernelError:
+            self._database.delete_volume(one.name)
             raise
         self._database.delete_volume(one.name)
 
@@ -174,6 +177,8 @@ class Volumes:
         for one in self._database.volumes(volume_records.VolumeState.REMOVING):
             with _noted(troubles):
                 self._remove(one)
+        with _noted(troubles):
+            self._local.sweep()
         self._adopt(troubles)
         for name, user in self._database.all_volume_users():
             if user not in users.get(name, ()):

@@ -108,7 +108,6 @@ def test_a_removed_volume_is_gone_with_its_files(all_volumes, places):
     with pytest.raises(errors.NotFound, match="get data: no such volume"):
         all_volumes.get("data")
     assert os.listdir(places.volumes) == []
-    assert os.listdir(places.tmp) == []
     place = all_volumes.mount(all_volumes.create(config("data"))[0].name, "c1")
     assert os.listdir(place) == []
 
@@ -158,7 +157,7 @@ def test_a_removal_that_was_begun_is_finished(all_volumes, places, database):
     for name in ("before", "after"):
         all_volumes.create(config(name))
         database.set_volume_state(name, volume_records.VolumeState.REMOVING)
-    os.rename(f"{places.volumes}/after", f"{places.tmp}/volume-1")
+    os.rename(f"{places.volumes}/after", f"{places.volumes}/.removed-1")
     assert [one.name for one in database.volumes()] == []
     assert again(places, database).restore({}) == []
     assert database.volumes(volume_records.VolumeState.REMOVING) == []
