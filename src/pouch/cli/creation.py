@@ -119,6 +119,7 @@ _TEXTS = {
     "Runtime": "runtime",
     "UTSMode": "uts",
     "UsernsMode": "userns",
+    "VolumeDriver": "volume-driver",
 }
 _NUMBERS = {
     "BlkioWeight": "blkio-weight",
@@ -150,6 +151,7 @@ _LISTS = {
     "GroupAdd": ("group-add",),
     "PoststopHooks": ("poststop-hook",),
     "PrestartHooks": ("prestart-hook",),
+    "VolumesFrom": ("volumes-from",),
 }
 
 

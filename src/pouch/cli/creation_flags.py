@@ -122,8 +122,21 @@ PROCESS = (
 )
 
 FILES = (
-    many("volume", "v", "Bind a host directory or file: SOURCE:TARGET[:ro]", value="spec", check=volumes.volume),
-    many("mount", help="type=bind|tmpfs,source=PATH,target=PATH[,readonly]", value="spec", check=volumes.mount),
+    many(
+        "volume",
+        "v",
+        "Mount a volume or a directory of the host: [VOLUME|/PATH:]TARGET[:ro,nocopy,...]",
+        value="spec",
+        check=volumes.volume,
+    ),
+    many(
+        "mount",
+        help="type=volume|bind|tmpfs,source=VOLUME|PATH,target=PATH[,readonly][,volume-opt=...]",
+        value="spec",
+        check=volumes.mount,
+    ),
+    many("volumes-from", help="Mount what another container has: CONTAINER[:ro]", value="container"),
+    text("volume-driver", help="Driver of the volumes that -v names", value="driver"),
     many("tmpfs", help="Mount a tmpfs: TARGET[:OPTIONS]", value="spec"),
     switch("read-only", help="Mount the container's root filesystem as read only"),
     many("device", help="Give a host device: HOST[:CONTAINER][:rwm]", value="spec", check=volumes.device),

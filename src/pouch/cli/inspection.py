@@ -1,4 +1,4 @@
-"""Documents of containers and images, printed whole or by a template: shared by the three `inspect` commands."""
+"""Documents of containers, images, networks and volumes, printed whole or by a template: shared by the `inspect` commands."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ def image(client: Client, name: str) -> Any:
     return client.get(f"/images/{segment(name)}/json")
 
 
+def volume(client: Client, name: str) -> Any:
+    """The document of a volume."""
+    return client.get(f"/volumes/{segment(name)}")
+
+
 def either(client: Client, name: str) -> Any:
-    """A container of that name, else an image. Raises CliError in Docker's words."""
-    for find in (container, image):
+    """A container of that name, else an image, else a volume. Raises CliError in Docker's words."""
+    for find in (container, image, volume):
         try:
             return find(client, name)
         except ApiError as error:

@@ -41,7 +41,7 @@ OTHERS: Entries = {
     "history": ("history", "Show the history of an image"),
     "import": ("image_import", "Import the contents from a tarball to create a filesystem image"),
     "info": ("info", "Display system-wide information"),
-    "inspect": ("inspect", "Return low-level information on containers and images"),
+    "inspect": ("inspect", "Return low-level information on containers, images and volumes"),
     "load": ("load", "Load an image from a tar archive or STDIN"),
     "rmi": ("rmi", "Remove one or more images"),
     "save": ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
@@ -91,6 +91,18 @@ GROUPS: dict[str, tuple[str, Entries]] = {
             "doctor": COMMON["doctor"],
             "events": OTHERS["events"],
             "info": OTHERS["info"],
+        },
+    ),
+    "volume": (
+        "Manage volumes",
+        {
+            "create": ("volume_create", "Create a volume"),
+            "inspect": ("volume_inspect", "Display detailed information on one or more volumes"),
+            "ls": ("volume_ls", "List volumes"),
+            "list": ("volume_ls", ""),
+            "prune": ("volume_prune", "Remove unused local volumes"),
+            "rm": ("volume_rm", "Remove one or more volumes"),
+            "remove": ("volume_rm", ""),
         },
     ),
 }

@@ -12,58 +12,65 @@ Document = "dict[str, Any]"
 
 
 def volume(text: str) -> str:
-    """`SOURCE:TARGET[:OPTIONS]` with a relative SOURCE (`./x`, `.`) made absolute. Raises ValueError."""
+    """`[SOURCE:]TARGET[:OPTIONS]`, SOURCE a volume's name or a path; a relative one (`./x`, `.`) is made absolute. Raises ValueError."""
     source, colon, rest = text.partition(":")
     if not text or (colon and (not source or not rest or rest.startswith(":"))):
-        raise ValueError("invalid spec: empty section between colons: expected SOURCE:TARGET[:OPTIONS]")
+        raise ValueError("invalid spec: empty section between colons: expected [VOLUME|/PATH:]TARGET[:OPTIONS]")
     if source.startswith("."):
         source = os.path.abspath(source)
     return f"{source}{colon}{rest}"
 
 
 _SPELLINGS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_SWITCHES = frozenset(("readonly", "bind-nonrecursive", "bind-create-src"))
-_BIND = frozenset(("bind-propagation", "bind-nonrecursive"))
-_TMPFS = frozenset(("tmpfs-size", "tmpfs-mode"))
+_SWITCHES = frozenset(("readonly", "bind-nonrecursive", "bind-create-src", "volume-nocopy"))
+_MANY = frozenset(("volume-opt", "volume-label"))
 
 
 def mount(text: str) -> dict[str, Any]:
     """`type=bind,source=/a,target=/b,readonly` to an entry of HostConfig.Mounts. Raises ValueError."""
     options = _options(text)
-    kind = options.pop("type", "volume").lower()
+    kind = dict(options).get("type", "volume").lower()
     entry: dict[str, Any] = {"Type": kind}
-    for name, value in options.items():
+    for name, value in options:
+        if name == "type":
+            continue
+        topic = name.partition("-")[0]
+        if topic in _TOPICS and topic != kind and name in _TOPICS[topic]:
+            raise ValueError(f"cannot mix '{topic}-*' options with mount type '{kind}'")
         if name == "source":
             entry["Source"] = os.path.abspath(value) if kind == "bind" and value.startswith(".") else value
         elif name == "target":
             entry["Target"] = value
         elif name == "readonly":
             entry["ReadOnly"] = _truth(name, value)
-        elif name in _BIND and kind == "bind":
-            _bind_option(entry, name, value)
-        elif name in _TMPFS and kind == "tmpfs":
-            _tmpfs_option(entry, name, value)
-        elif name not in {"consistency", "volume-nocopy", "bind-create-src"}:
-            raise ValueError(f"unexpected key '{name}' in '{name}={value}' for type '{kind}'")
+        elif topic in _TOPICS and name in _TOPICS[topic]:
+            _READERS[topic](entry, name, value)
+        elif name not in {"consistency", "bind-create-src"}:
+            raise ValueError(f"unexpected key '{name}' in '{name}={value}'")
     if not entry.get("Target"):
-        raise ValueError("target is required: expected type=bind|tmpfs,source=PATH,target=PATH[,readonly]")
+        raise ValueError(
+            "target is required: expected type=volume|bind|tmpfs,source=VOLUME|PATH,target=PATH[,readonly]"
+        )
     return entry
 
 
-def _options(text: str) -> dict[str, str]:
+def _options(text: str) -> list[tuple[str, str]]:
+    """The fields in their order; of a key that counts once the last."""
     if '"' in text:
         import csv
 
         fields = next(csv.reader([text]))
     else:
         fields = text.split(",")
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for field in fields:
         name, equals, value = field.strip().partition("=")
         name = _SPELLINGS.get(name.lower(), name.lower())
         if not equals and name not in _SWITCHES:
             raise ValueError(f"invalid field '{field}' must be a key=value pair")
-        found[name] = value if equals else "true"
+        if name not in _MANY:
+            found = [pair for pair in found if pair[0] != name]
+        found.append((name, value if equals else "true"))
     return found
 
 
@@ -92,6 +99,30 @@ def _tmpfs_option(entry: dict[str, Any], name: str, value: str) -> None:
         options["Mode"] = int(value, 8)
     except ValueError:
         raise ValueError(f"invalid value for {name}: {value}: expected octal digits") from None
+
+
+def _volume_option(entry: dict[str, Any], name: str, value: str) -> None:
+    options = entry.setdefault("VolumeOptions", {})
+    key, _, rest = value.partition("=")
+    if name == "volume-nocopy":
+        options["NoCopy"] = _truth(name, value)
+    elif name == "volume-driver":
+        options.setdefault("DriverConfig", {})["Name"] = value
+    elif not key:
+        raise ValueError(f"invalid value for {name}: {value}: expected KEY=VALUE")
+    elif name == "volume-label":
+        options.setdefault("Labels", {})[key] = rest
+    else:
+        options.setdefault("DriverConfig", {}).setdefault("Options", {})[key] = rest
+
+
+_TOPICS = {
+    "bind": frozenset(("bind-propagation", "bind-nonrecursive")),
+    "tmpfs": frozenset(("tmpfs-size", "tmpfs-mode")),
+    "volume": frozenset(("volume-nocopy", "volume-driver", "volume-opt", "volume-label")),
+}
+"""The keys that belong to one type of mount only."""
+_READERS = {"bind": _bind_option, "tmpfs": _tmpfs_option, "volume": _volume_option}
 
 
 def device(text: str) -> dict[str, str]:

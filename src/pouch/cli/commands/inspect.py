@@ -5,23 +5,28 @@ from __future__ import annotations
 from pouch.cli import command, flags, inspection
 from pouch.cli.errors import CliError
 
-_KINDS = {"": inspection.either, "container": inspection.container, "image": inspection.image}
+_KINDS = {
+    "": inspection.either,
+    "container": inspection.container,
+    "image": inspection.image,
+    "volume": inspection.volume,
+}
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     kind = parsed.text("type")
     if kind not in _KINDS:
-        raise CliError(f'pouch: "{kind}" is not a valid value for --type: expected container or image')
+        raise CliError(f'pouch: "{kind}" is not a valid value for --type: expected container, image or volume')
     return inspection.show(parsed.args, lambda name: _KINDS[kind](context.client, name), parsed.text("format"))
 
 
 COMMAND = command.Command(
     "[OPTIONS] NAME|ID [NAME|ID...]",
-    "Return low-level information on containers and images",
+    "Return low-level information on containers, images and volumes",
     _run,
     options=(
         inspection.FORMAT,
-        flags.text("type", help="Only look for this kind: container or image", value="kind"),
+        flags.text("type", help="Only look for this kind: container, image or volume", value="kind"),
         flags.switch("size", "s", ""),
     ),
     at_least=1,

@@ -1,0 +1,42 @@
+"""`pouch volume prune`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, consent, filters, flags, units
+from pouch.cli.errors import CliError
+
+ANONYMOUS = "This will remove anonymous local volumes not used by at least one container."
+ALL = "This will remove all local volumes not used by at least one container."
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    everything = parsed.on("all")
+    if not parsed.on("force") and not consent.agreed(ALL if everything else ANONYMOUS, parsed.many("filter")):
+        raise CliError("pouch: volume prune has been cancelled")
+    wanted = [*parsed.many("filter"), *(["all=true"] if everything else [])]
+    answer = context.client.post("/volumes/prune", {"filters": filters.encode(wanted)})
+    removed = answer.get("VolumesDeleted") or ()
+    if removed:
+        print("Deleted Volumes:")
+        print("\n".join(removed) + "\n")
+    print(f"Total reclaimed space: {units.decimal_size(answer.get('SpaceReclaimed') or 0, 4)}")
+    return 0
+
+
+COMMAND = command.Command(
+    "[OPTIONS]",
+    "Remove unused local volumes",
+    _run,
+    options=(
+        flags.switch("all", "a", "Remove all unused volumes, not just anonymous ones"),
+        flags.many(
+            "filter",
+            help="Which of them (label=KEY[=VALUE], label!=KEY)",
+            value="key=value",
+            check=filters.check,
+        ),
+        flags.switch("force", "f", "Do not prompt for confirmation"),
+    ),
+    at_most=0,
+    notes="Volumes of plugins, and those that stand for something else (type, device), are left alone.",
+)
