@@ -17,6 +17,7 @@ import ipaddress
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -111,10 +112,18 @@ def end(popen: subprocess.Popen[bytes]) -> None:
     popen.communicate()
 
 
+def settle() -> None:
+    """Wait for the threads that wait for the kernel to take links apart (`rtnetlink.discard`)."""
+    for thread in threading.enumerate():
+        if thread.name == "discard":
+            thread.join(30)
+
+
 @contextlib.contextmanager
 def make_host() -> Iterator[Host]:
     """A host with a default route to the world."""
     with contextlib.ExitStack() as stack:
+        stack.callback(settle)
         host = Host(_new(stack), Netns(_new(stack)), stack)
 
         def uplink() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import threading
+from concurrent import futures
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,8 @@ NAME_MAX = linkrequest.NAME_MAX
 check_name = linkrequest.check_name
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+_LOOK_AGAIN = 0.0003
+"""Seconds."""
 _ADVERTISED = 9
 """RTPROT_RA: a route that a router advertised."""
 
@@ -171,6 +175,36 @@ class RouteSocket:
     def loopback_up(self) -> None:
         """Set the loopback link up; the kernel gives it 127.0.0.1 and ::1."""
         self._socket.run(linkrequest.loopback_up())
+
+
+def discard(name: str) -> None:
+    """Delete a link as `RouteSocket.delete_link` does, and wait only until nobody can see it any more.
+
+    That takes 1 ms; until the kernel has taken the link apart, and answers, it is 20 ms (it waits for every processor to have
+    forgotten it), which a thread of its own waits for.
+    """
+    done: futures.Future[None] = futures.Future()
+    deleting = RouteSocket()  # of the caller's namespace
+
+    def delete() -> None:
+        try:
+            with deleting:
+                deleting.delete_link(name)
+            done.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller's thread
+            done.set_exception(error)
+
+    with RouteSocket() as kernel:
+        if kernel.find_link(name) is None:
+            deleting.close()
+            return None
+        threading.Thread(target=delete, name="discard", daemon=True).start()
+        while True:
+            try:
+                return done.result(timeout=_LOOK_AGAIN)
+            except TimeoutError:
+                if kernel.find_link(name) is None:
+                    return None
 
 
 def _link(payload: bytes) -> Link:

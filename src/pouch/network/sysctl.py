@@ -7,6 +7,15 @@ import errno
 from pouch.spec import errors
 
 
+def read(path: str) -> str:
+    """A parameter's value; "" where there is none of that name."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def write(path: str, value: str, *, missing_ok: bool = False) -> None:
     """Set a parameter unless it is so already: writing forwarding resets others (ip-sysctl). Raises KernelError."""
     try:
