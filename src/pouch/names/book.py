@@ -35,18 +35,21 @@ class _Network:
 
     def __init__(self, name: bytes) -> None:
         self.name = name
+        self.members = 0
         self.names: dict[bytes, dict[str, tuple[bytes, ...]]] = {}
         """Addresses by container by name."""
         self.owners: dict[bytes, tuple[str, Member]] = {}
         """Container and member by address."""
 
     def add(self, owner: str, member: Member) -> None:
+        self.members += 1
         for name in member.names:
             self.names.setdefault(key(name), {})[owner] = member.addresses
         for address in member.addresses:
             self.owners[address] = (owner, member)
 
     def remove(self, owner: str, member: Member) -> None:
+        self.members -= 1
         for name in member.names:
             owners = self.names.get(key(name), {})
             owners.pop(owner, None)
@@ -79,7 +82,7 @@ class Book:
         for member in entry.members if entry else ():
             network = self._networks[member.network_id]
             network.remove(owner, member)
-            if not network.names and not network.owners:
+            if not network.members:
                 del self._networks[member.network_id]
 
     def addresses(self, asker: Entry, name: bytes, kinds: Sequence[int]) -> list[bytes] | None:
