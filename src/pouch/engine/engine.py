@@ -71,7 +71,7 @@ class Engine:
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.networks = networks.Networks(equipment, self._shelf)
         self.events = equipment.events
-        self.system = system.System(equipment, self._shelf)
+        self.system = system.System(equipment, self._shelf, self.volumes)
         self._flusher = durability.Flusher(equipment)
 
     async def recover(self) -> None:

@@ -281,7 +281,7 @@ class SystemFacade(Protocol):
         """With Docker's keys."""
 
     async def usage(self) -> Mapping[str, object]:
-        """Disk use of images, containers and volumes, with Docker's keys (`GET /system/df`)."""
+        """Disk use of images, containers and volumes, with Docker's keys (`GET /system/df`); Volumes are views."""
 
     async def doctor(self, fix: bool) -> Sequence[Finding]:
         """Look at the host and, with fix, repair what can be."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from pouch import __version__
-from pouch.engine import clock, facade, shelf
+from pouch.engine import clock, facade, shelf, volumes
 from pouch.engine import equipment as tools
 from pouch.engine import settings as engine_settings
 from pouch.engine import usage as disk_usage
@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 class System:
     """The facade's system."""
 
-    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
+    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf, keeper: volumes.Volumes) -> None:
         self._equipment = equipment
         self._shelf = containers
+        self._volumes = keeper
 
     async def version(self) -> Mapping[str, object]:
         """See the facade."""
@@ -67,7 +68,7 @@ class System:
             "Driver": equipment.snapshots.driver,
             "DriverStatus": [["Backing Filesystem", "unknown"]],
             "Plugins": {
-                "Volume": [],
+                "Volume": equipment.volumes.driver_names(),
                 "Network": ["bridge", "host", "none"],
                 "Authorization": None,
                 "Log": ["json-file"],
@@ -115,7 +116,7 @@ class System:
 
     async def usage(self) -> Mapping[str, object]:
         """See the facade."""
-        return await disk_usage.usage(self._equipment, self._shelf)
+        return await disk_usage.usage(self._equipment, self._shelf, self._volumes)
 
     async def doctor(self, fix: bool) -> Sequence[facade.Finding]:
         """See the facade."""

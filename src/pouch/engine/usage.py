@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 from pouch.engine import equipment as tools
-from pouch.engine import shelf
+from pouch.engine import shelf, volumes
 from pouch.image import images as image_room
 from pouch.spec import errors
 from pouch.store import db, measure
@@ -14,12 +14,12 @@ from pouch.store import db, measure
 Document = dict[str, object]
 
 
-async def usage(equipment: tools.Equipment, containers: shelf.Shelf) -> Document:
+async def usage(equipment: tools.Equipment, containers: shelf.Shelf, keeper: volumes.Volumes) -> Document:
     """Images from the records; containers by looking at every file they changed, in threads.
 
     An image's Size here is what it takes of the disk: its layers' tars as they unpack and its blobs as they came; SharedSize what of
     it other images stand on too; ReclaimableSize (ours), what of all would go with the images that have no container.
-    Containers have Id, SizeRw and SizeRootFs only: what else they are, `list` says.
+    Containers have Id, SizeRw and SizeRootFs only: what else they are, `list` says. Volumes are views, with their sizes.
     """
     pools, images = equipment.pools, equipment.images
     used = await pools.db(images.usage)
@@ -36,7 +36,7 @@ async def usage(equipment: tools.Equipment, containers: shelf.Shelf) -> Document
             {"Id": id, "SizeRw": size, "SizeRootFs": size + whole.get(image_id, 0)}
             for (id, image_id), size in zip(found, sizes, strict=True)
         ],
-        "Volumes": [],
+        "Volumes": await keeper.usage(),
         "BuildCache": [],
         "BuilderSize": 0,
     }

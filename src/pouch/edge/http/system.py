@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pouch.edge.http import message, present, router
+from pouch.edge.http import message, present, router, volumes
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
+from pouch.engine import views
 from pouch.spec import errors, reference
 
 _PING = Reply(
@@ -44,6 +45,12 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
     )
 
 
+def _volumes(found: object) -> list[dict[str, object]]:
+    return (
+        [volumes.present(one) for one in found if isinstance(one, views.VolumeView)] if isinstance(found, list) else []
+    )
+
+
 class System:
     """The handlers."""
 
@@ -76,6 +83,7 @@ class System:
         ]
         found = dict(await self._system.usage())
         found["Containers"] = await self._sized(found["Containers"])
+        found["Volumes"] = _volumes(found["Volumes"])
         return message.reply(found | {member: 0 if member.endswith("Size") else None for member in left_out})
 
     async def _sized(self, sizes: object) -> list[dict[str, object]]:
