@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import statistics
@@ -14,22 +15,33 @@ from dataclasses import dataclass, field
 from bench.failure import BenchError, NotOffered
 
 TIMEOUT_SECONDS = 120.0
+_SCALES = {"ms": 1e3, "MiB": 2.0**-20, "Gbit/s": 1e-9}
 Action = Callable[[], None]
-Round = Callable[[], Mapping[str, float]]
-"""One peer's turn: metric key -> seconds, or bytes."""
+Round = Callable[[], Mapping[str, float | Sequence[float]]]
+"""One peer's turn: metric key -> seconds, bytes or bits per second; several where the turn did it several times."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of the report. `unit`: "ms" (values are seconds) or "MiB" (values are bytes)."""
+    """One row of the report. `unit`: "ms" (values are seconds), "MiB" (bytes) or "Gbit/s" (bits per second, more is better).
+
+    `of`: the key of the values, where a row shows another `quantile` of another row's.
+    """
 
     key: str
     title: str
     unit: str = "ms"
+    of: str = ""
+    quantile: float = 0.5
+
+    @property
+    def values(self) -> str:
+        """The key of its values."""
+        return self.of or self.key
 
     def shown(self, value: float) -> float:
         """The value in the row's unit."""
-        return value * 1000 if self.unit == "ms" else value / (1 << 20)
+        return value * _SCALES[self.unit]
 
 
 @dataclass
@@ -44,6 +56,13 @@ class Series:
         """The metric's median; None where it was not measured."""
         found = self.values.get(key)
         return statistics.median(found) if found else None
+
+    def at(self, metric: Metric) -> float | None:
+        """What a row shows: the smallest value that `quantile` of all values do not exceed, the median by interpolation; None as above."""
+        if metric.quantile == 0.5:
+            return self.median(metric.values)
+        found = sorted(self.values.get(metric.values, ()))
+        return found[min(len(found) - 1, math.ceil(len(found) * metric.quantile) - 1)] if found else None
 
     def quartiles(self, key: str) -> tuple[float, float]:
         """First and third quartile."""
@@ -144,7 +163,8 @@ def rounds(
             for peer in rotated(names, number):
                 with _outcome(found[peer]):
                     for key, value in turns[peer]().items():
-                        found[peer].values.setdefault(key, []).append(value)
+                        several = value if isinstance(value, Sequence) else (value,)
+                        found[peer].values.setdefault(key, []).extend(several)
                 if found[peer].failed:
                     del turns[peer]
     return found

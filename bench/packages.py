@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from bench.peers import Peer
 
-ALWAYS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "mount": "mount", "tar": "tar"}
+ALWAYS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "mount": "mount", "tar": "tar", "iperf3": "iperf3"}
 _FILES = {"/bin/busybox": "busybox-static"}
 
 

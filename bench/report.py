@@ -62,7 +62,8 @@ def machine() -> dict[str, str]:
 
 def rows(results: Results) -> tuple[list[str], list[list[str]]]:
     """Head and rows: medians by peer, then ours divided by each other's."""
-    peers = list(results.versions)
+    shown = {peer for found in results.series.values() for peer, one in found.items() if one.values or one.failed}
+    peers = [peer for peer in results.versions if peer in shown]
     others = [peer for peer in peers if peer != OURS] if OURS in peers else []
     head = ["case", "", *peers, *(f"{OURS} / {other}" for other in others)]
     body = []
@@ -73,7 +74,7 @@ def rows(results: Results) -> tuple[list[str], list[list[str]]]:
         title = case.title
         for metric in case.metrics:
             cells = [_cell(found[peer], metric) for peer in peers]
-            ratios = [_ratio(found[OURS], found[other], metric.key) for other in others]
+            ratios = [_ratio(found[OURS], found[other], metric) for other in others]
             body.append([title, f"{metric.title}, {metric.unit}", *cells, *ratios])
             title = ""
     return head, body
@@ -113,14 +114,14 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(series: Series, metric: Metric) -> str:
-    median = series.median(metric.key)
-    if median is None:
+    value = series.at(metric)
+    if value is None:
         return "failed" if series.failed else "-"
-    return f"{metric.shown(median):.1f}"
+    return f"{metric.shown(value):.1f}"
 
 
-def _ratio(ours: Series, other: Series, key: str) -> str:
-    mine, theirs = ours.median(key), other.median(key)
+def _ratio(ours: Series, other: Series, metric: Metric) -> str:
+    mine, theirs = ours.at(metric), other.at(metric)
     return f"{mine / theirs:.2f}" if mine is not None and theirs else "-"
 
 
@@ -138,7 +139,9 @@ def document(results: Results) -> dict[str, Any]:
         "notes": results.notes,
         "left behind": results.left,
         "cases": {
-            case.name: {metric.key: _numbers(results.series[case.name], metric) for metric in case.metrics}
+            case.name: {
+                metric.key: _numbers(results.series[case.name], metric) for metric in case.metrics if not metric.of
+            }
             for case in results.cases
             if case.name in results.series
         },

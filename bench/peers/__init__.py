@@ -10,13 +10,14 @@ import contextlib
 import importlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.bench import Bench
 from bench.failure import NotOffered
 from bench.markers import Markers
 from bench.measure import Action, Commands
+from bench.place import Place
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class Memory:
 
     daemon: int
     monitors: int
+
+
+@dataclass(frozen=True)
+class Plug:
+    """What makes and takes away one endpoint with one published port for a container's namespace, each in one measured call."""
+
+    up: Callable[[Place], None]
+    down: Callable[[Place], None]
 
 
 class Peer:
@@ -145,6 +154,14 @@ class Peer:
 
     def fresh(self) -> None:
         """Put a daemon into the state in which it starts; no daemon: nothing to do."""
+
+    def served(self, host: Place) -> contextlib.AbstractContextManager[str]:
+        """This engine on a host of its own with a network: the socket on which it answers Docker's API, with the small image there."""
+        raise self._not_offered("networks")
+
+    def plug(self, host: Place) -> contextlib.AbstractContextManager[Plug]:
+        """What it makes endpoints with, without the rest of it."""
+        raise self._not_offered("networks")
 
     # -- shared by several
 

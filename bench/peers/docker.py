@@ -1,10 +1,14 @@
-"""Docker as Debian has it: a dockerd of the run's own, with a containerd of its own and no hand in the host's network."""
+"""Docker as Debian has it: a dockerd of the run's own, with a containerd of its own and no hand in this host's network.
+
+For what needs a network there is another, on a host of namespaces.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench import extracted
 from bench.bench import Bench
@@ -13,6 +17,7 @@ from bench.images import SMALL_NAME
 from bench.measure import Action
 from bench.peers import Memory, Peer, private_bytes, resident_bytes
 from bench.peers._daemon import Daemon
+from bench.place import Place
 
 
 def make() -> Peer:
@@ -21,45 +26,37 @@ def make() -> Peer:
 
 
 class Docker(Peer):
-    """dockerd, containerd, runc; what needs a bridge is not measured: it would rewrite the host's firewall."""
+    """dockerd, containerd, runc."""
 
     name = "docker"
     title = "docker"
     packages = ("docker.io", "containerd")
     programs = ("apt-get", "dpkg-deb", "runc")
     order = 25
+    _hosts = itertools.count(1)
 
     def open(self, bench: Bench) -> None:
         super().open(bench)
         root = extracted.programs(self.packages)
         self.commands.environment["PATH"] = extracted.search_path(root)
         self.commands.environment["DOCKER_CONFIG"] = f"{self.home}/config"
+        self._programs = root
         self._socket = f"{self.run}/docker.sock"
-        config = f"{self.home}/daemon.json"
-        with open(config, "w", encoding="ascii") as file:
+        with open(f"{self.home}/daemon.json", "w", encoding="ascii") as file:
             file.write("{}")
-        options = [
-            "--data-root",
-            f"{self.home}/data",
-            "--exec-root",
-            f"{self.run}/exec",
-            "--pidfile",
-            f"{self.run}/pid",
-        ]
-        options += ["--host", f"unix://{self._socket}", "--storage-driver", "overlay2", "--config-file", config]
-        options += ["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", bench.workspace.cgroup]
-        options += [
-            "--bridge",
-            "none",
-            "--iptables=false",
-            "--ip-forward=false",
-            "--ip-masq=false",
-            "--log-level",
-            "error",
-        ]
-        self._daemon = Daemon([f"{root}/usr/sbin/dockerd", *options], self.commands.environment, f"{self.home}/log")
+        apart = ("--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
+        self._daemon = self._started("", *apart)
         self._daemon.answers(self._docker("version"))
         self.commands.run(self._docker("load", "--quiet", "--input", bench.small.archive))
+
+    def _started(self, where: str, *options: str, host: Place | None = None) -> Daemon:
+        """A dockerd with stores of its own: `where` tells them apart."""
+        argv = [f"{self._programs}/usr/sbin/dockerd", "--data-root", f"{self.home}/data{where}"]
+        argv += ["--exec-root", f"{self.run}/exec{where}", "--pidfile", f"{self.run}/pid{where}"]
+        argv += ["--host", f"unix://{self._socket}{where}", "--storage-driver", "overlay2", "--log-level", "error"]
+        argv += ["--config-file", f"{self.home}/daemon.json", "--exec-opt", "native.cgroupdriver=cgroupfs"]
+        argv += ["--cgroup-parent", self.bench.workspace.cgroup, *options]
+        return Daemon(argv, self.commands.environment, f"{self.home}/log", host=host)
 
     def close(self) -> None:
         if not hasattr(self, "_daemon"):
@@ -107,6 +104,22 @@ class Docker(Peer):
             elif command.split(" ")[0].endswith(("dockerd", "containerd")) and self.name in command:
                 daemons += resident_bytes(pid)
         return Memory(daemons, shims)
+
+    @contextlib.contextmanager
+    def served(self, host: Place) -> Iterator[str]:
+        """A second dockerd, there with its bridge and its proxy for ports."""
+        where = f"-{next(self._hosts)}"
+        proxy = ("--userland-proxy-path", f"{self._programs}/usr/sbin/docker-proxy", "--bip", "172.29.0.1/16")
+        daemon = self._started(where, *proxy, host=host)
+        try:
+            socket = f"{self._socket}{where}"
+            daemon.serves(socket)
+            self.commands.run(
+                ["docker", "--host", f"unix://{socket}", "load", "--quiet", "--input", self.bench.small.archive]
+            )
+            yield socket
+        finally:
+            daemon.stop()
 
     def pull(self, reference: str) -> Action:
         return self.commands.action(self._docker("pull", "--quiet", reference))

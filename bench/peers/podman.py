@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from bench.many import THOUSAND
 from bench.markers import Markers
 from bench.measure import Action
 from bench.peers import Boot, Memory, Peer, private_bytes
+from bench.peers._daemon import Daemon
+from bench.place import Place
 
 _LOCKS = "/dev/shm/libpod_lock"
 _ULIMITS = ("nofile=20000:20000", "nproc=32768:32768")
@@ -35,6 +38,7 @@ class Podman(Peer):
     packages = ("podman", "crun", "conmon", "netavark", "aardvark-dns", "iptables")
     programs = ("podman", "crun", "conmon")
     order = 20
+    _hosts = itertools.count(1)
 
     def open(self, bench: Bench) -> None:
         super().open(bench)
@@ -123,6 +127,18 @@ class Podman(Peer):
             yield Boot(start, self.commands.action(self._podman("stop", "--time", "30", name)))
         finally:
             self.commands.run(self._podman("rm", "--force", "--ignore", "--time", "0", name))
+
+    @contextlib.contextmanager
+    def served(self, host: Place) -> Iterator[str]:
+        """Its service, there, with the same images."""
+        socket = f"{self.run}/podman-{next(self._hosts)}.sock"
+        argv = self._podman("system", "service", "--time", "0", f"unix://{socket}")
+        daemon = Daemon(argv, self.commands.environment, f"{self.home}/log", host=host)
+        try:
+            daemon.serves(socket)
+            yield socket
+        finally:
+            daemon.stop()
 
     def memory(self) -> Memory:
         monitors = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -17,7 +18,8 @@ from bench.failure import BenchError
 from bench.images import APP, APP_DIRECTORY, RICH_NAME, SMALL_NAME
 from bench.markers import Markers
 from bench.measure import Action
-from bench.peers import Boot, Memory, Peer, private_bytes, resident_bytes
+from bench.peers import Boot, Memory, Peer, Plug, private_bytes, resident_bytes
+from bench.place import Place
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _START_SECONDS = 30.0
@@ -38,6 +40,7 @@ class Pouch(Peer):
     packages = ("crun", "conmon", "nftables", "golang-github-containers-common", "musl-tools", "gcc", "libc6-dev")
     programs = ("crun", "conmon", "nft", "gcc")
     order = 10
+    _hosts = itertools.count(1)
 
     def open(self, bench: Bench) -> None:
         super().open(bench)
@@ -59,7 +62,8 @@ class Pouch(Peer):
                 self.commands.run(self._pouch("rm", "--force", *names))
         self._stop()
         bridge = self._bridge
-        for command in (["ip", "link", "delete", bridge], ["nft", "delete", "table", "ip", bridge]):
+        tables = (["nft", "delete", "table", family, bridge] for family in ("ip", "inet"))
+        for command in (["ip", "link", "delete", bridge], *tables):
             with contextlib.suppress(FileNotFoundError):
                 subprocess.run(command, capture_output=True, check=False)
 
@@ -141,42 +145,92 @@ class Pouch(Peer):
         return f"{self.bench.workspace.token}o"
 
     def _start(self) -> None:
-        """Start pouchd and wait for its READY=1 (sd_notify)."""
-        argv = [sys.executable, "-m", "pouch.daemon", "--config", "/dev/null", "--root", f"{self.home}/root"]
-        argv += ["--run", self.run, "--bridge", self._bridge, "--cgroup-parent", self.bench.workspace.cgroup]
-        argv += ["-H", f"unix://{self._socket}"]
-        notify = f"{self.run}/notify"
+        self._daemon = self._started(f"{self.home}/root", self.run)
+
+    def _started(self, root: str, run: str, *, host: Place | None = None) -> subprocess.Popen[bytes]:
+        """Start a pouchd and wait for its READY=1 (sd_notify)."""
+        argv = [sys.executable, "-m", "pouch.daemon", "--config", "/dev/null", "--root", root, "--run", run]
+        argv += ["--bridge", self._bridge, "--cgroup-parent", self.bench.workspace.cgroup]
+        argv += ["-H", f"unix://{run}/pouchd.sock"]
+        notify = f"{run}/notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, open(f"{self.home}/log", "ab") as log:
             listener.bind(notify)
             listener.settimeout(0.2)
             environment = {**self.environment(), "NOTIFY_SOCKET": notify, "PYTHONPATH": self._source}
-            self._daemon = subprocess.Popen(
+            daemon = (host.spawn if host else subprocess.Popen)(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
             try:
-                self._await_ready(listener)
+                self._await_ready(daemon, listener)
             finally:
                 os.unlink(notify)
+        return daemon
 
-    def _await_ready(self, listener: socket.socket) -> None:
-        assert self._daemon is not None
+    @contextlib.contextmanager
+    def served(self, host: Place) -> Iterator[str]:
+        """A second pouchd, there."""
+        where = f"p{next(self._hosts)}"
+        run = f"{self.bench.workspace.run}/{where}"  # a short one: sockets lie below it
+        os.mkdir(run, 0o711)
+        daemon = self._started(f"{self.home}/{where}", run, host=host)
+        try:
+            address = f"{run}/pouchd.sock"
+            self.commands.run(
+                [self._launcher, "-H", f"unix://{address}", "load", "--quiet", "--input", self.bench.small.archive]
+            )
+            yield address
+        finally:
+            self._end(daemon)
+
+    @contextlib.contextmanager
+    def plug(self, host: Place) -> Iterator[Plug]:
+        """A process with pouchd's rooms for networks (`_links.py`)."""
+        environment = {**self.environment(), "PYTHONPATH": self._source}
+        argv = [sys.executable, "-P", f"{PROJECT}/bench/peers/_links.py", self._bridge]
+        with open(f"{self.home}/log", "ab") as log:
+            process = host.spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment)
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018 - both pipes were asked for
+
+        def answered(word: bytes) -> None:
+            if process.stdout.readline().strip() != word:
+                raise BenchError(f"{' '.join(argv)}: ended\n{self.diagnosis()}")
+
+        def call(what: str, container: Place) -> None:
+            process.stdin.write(f"{what} {container.path}\n".encode())
+            process.stdin.flush()
+            answered(b"done")
+
+        try:
+            answered(b"ready")
+            yield Plug(lambda container: call("up", container), lambda container: call("down", container))
+        finally:
+            process.stdin.close()
+            process.wait(_STOP_SECONDS)
+            process.stdout.close()
+
+    def _await_ready(self, daemon: subprocess.Popen[bytes], listener: socket.socket) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self._daemon.poll() is None:
+        while time.monotonic() < deadline and daemon.poll() is None:
             with contextlib.suppress(TimeoutError):
                 if b"READY=1" in listener.recv(4096):
                     return
+        self._end(daemon)
         with open(f"{self.home}/log", encoding="utf-8", errors="replace") as log:
             raise BenchError(f"pouchd did not start:\n{log.read()[-4000:].strip()}")
 
     def _stop(self) -> None:
-        if self._daemon is None or self._daemon.poll() is not None:
+        if self._daemon is not None:
+            self._end(self._daemon)
+
+    def _end(self, daemon: subprocess.Popen[bytes]) -> None:
+        if daemon.poll() is not None:
             return
-        self._daemon.terminate()
+        daemon.terminate()
         try:
-            self._daemon.wait(_STOP_SECONDS)
+            daemon.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._daemon.kill()
-            self._daemon.wait()
+            daemon.kill()
+            daemon.wait()
             self.bench.note(f"pouchd did not stop in {_STOP_SECONDS:.0f} s and was killed")
 
     def _copy_source(self) -> None:

@@ -1,6 +1,7 @@
 """Rounds, commands and markers of the benchmark."""
 
 import contextlib
+import itertools
 import os
 import time
 
@@ -106,3 +107,25 @@ def test_cases_and_peers_are_found_by_listing_their_folders():
     assert {"run", "exec", "boot"} <= {case.name for case in cases.find()}
     assert next(peer.name for peer in peers.find()) == "pouch"
     assert all(case.metrics for case in cases.find())
+
+
+def test_a_turn_may_have_several_values_and_a_row_shows_the_quantile_it_names():
+    @contextlib.contextmanager
+    def prepare(_name):
+        turns = itertools.count()
+
+        def turn():
+            first = 50 * next(turns)
+            return {"x": [float(first + number) for number in range(50)]}
+
+        yield turn
+
+    found = measure.rounds(prepare, ["a"], count=2, report=silent)["a"]
+    assert sorted(found.values["x"]) == [float(number) for number in range(50, 150)]
+    assert found.at(measure.Metric("x", "the median")) == 99.5
+    assert found.at(measure.Metric("x-99", "the 99th", of="x", quantile=0.99)) == 148.0
+    assert found.at(measure.Metric("y-99", "of nothing", of="y", quantile=0.99)) is None
+
+
+def test_more_bits_are_shown_as_more():
+    assert measure.Metric("x", "throughput", "Gbit/s").shown(9.5e9) == pytest.approx(9.5)

@@ -39,6 +39,12 @@ def test_a_peer_that_failed_is_shown_as_failed_and_listed(results):
     assert results.failures() == ["run, podman: exit code 125"]
 
 
+def test_a_peer_that_does_none_of_it_has_no_column(results):
+    results.versions["crun"] = "crun 1"
+    results.series["run"]["crun"] = Series(skipped="has no networks")
+    assert "crun" not in report.rows(results)[0]
+
+
 def test_without_pouch_there_are_no_ratios(results):
     del results.versions["pouch"]
     assert report.rows(results)[0] == ["case", "", "podman"]
