@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pouch.cli import command, files, names, tty, units, volumes
+from pouch.cli import command, files, names, networks, ports, tty, units, volumes
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
 TYPE_CHECKING = False
@@ -51,6 +51,7 @@ def document(parsed: Parsed) -> dict[str, Any]:
         config["Healthcheck"] = {"Test": ["NONE"]}
     if parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript"):
         config["Rich"] = True
+    networks.into(parsed, config)
     _ports(parsed, config)
     _volumes(parsed, config)
     attached = streams(parsed)
@@ -86,7 +87,6 @@ def _host(parsed: Parsed) -> dict[str, Any]:
     host: dict[str, Any] = {
         "AutoRemove": parsed.on("rm"),
         "RestartPolicy": {"Name": name or "no", "MaximumRetryCount": int(count or 0)},
-        "NetworkMode": parsed.text("network") or parsed.text("net") or "default",
     }
     for member, flag in _TEXTS.items():
         if parsed.given(flag):
@@ -202,11 +202,8 @@ def _security(option: str) -> str:
 
 
 def _ports(parsed: Parsed, config: dict[str, Any]) -> None:
-    bindings: dict[str, list[dict[str, str]]] = {}
-    for spec in parsed.many("publish"):
-        for port, binding in volumes.publish(spec):
-            bindings.setdefault(port, []).append(binding)
-    exposed = [port for spec in parsed.many("expose") for port, _ in volumes.publish(spec)]
+    bindings = ports.bindings(parsed.many("publish"))
+    exposed = [port for spec in parsed.many("expose") for port in ports.expose(spec)]
     if bindings:
         config["HostConfig"]["PortBindings"] = bindings
     if bindings or exposed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import files, tty, units, volumes
+from pouch.cli import files, networks, ports, tty, units, volumes
 from pouch.cli.flags import Flag, integer, many, switch, text
 
 RICH_MODES = ("auto", "systemd", "sbin-init", "dumb-init")
@@ -144,8 +144,32 @@ FILES = (
 )
 
 NETWORK = (
-    text("network", help="Network of the container (bridge|none|host)", value="network"),
-    text("net", help="", value="network"),
+    many(
+        "network",
+        help="bridge, none, host, container:NAME, ns:PATH, cni:NAME or a network (also name=NETWORK,ip=,ip6=,alias=,mac-address=)",
+        value="network",
+        check=networks.network,
+    ),
+    many("net", help="", value="network", check=networks.network),
+    many("network-alias", help="Another name in its (first) network", value="name"),
+    many("net-alias", help="", value="name"),
+    text("ip", help="IPv4 address in its (first) network", value="address"),
+    text("ip6", help="IPv6 address in its (first) network", value="address"),
+    text("mac-address", help="MAC address in its (first) network", value="address"),
+    many("link-local-ip", help="", value="address"),
+    many("link", help="Accepted without effect: containers of a network know each other's names", value="container"),
+    many(
+        "network-rate",
+        help="Most it may send and receive: 10mbit, or ingress=RATE,egress=RATE",
+        value="rate",
+        check=networks.rate,
+    ),
+    many(
+        "network-policy",
+        help="Whom it may talk with: allow:CIDR, deny:CIDR; the first that matches, else denied where any allows",
+        value="rule",
+        check=networks.policy,
+    ),
     text("hostname", "h", "Host name", value="name"),
     text("domainname", help="NIS domain name", value="name"),
     many("add-host", help="Add to /etc/hosts: NAME:ADDRESS", value="entry", check=_host_address),
@@ -153,9 +177,9 @@ NETWORK = (
     many("dns-search", help="DNS search domains", value="domain"),
     many("dns-option", help="DNS options", value="option"),
     many("dns-opt", help="", value="option"),
-    many("publish", "p", "Publish ports: [IP:][HOST:]CONTAINER[/PROTOCOL]", value="spec", check=volumes.publish),
+    many("publish", "p", "Publish ports: [IP:][HOST:]CONTAINER[/PROTOCOL]", value="spec", check=ports.publish),
     switch("publish-all", "P", "Publish all exposed ports to random ports"),
-    many("expose", help="Expose a port", value="port", check=volumes.publish),
+    many("expose", help="Expose a port or a range of ports", value="port", check=ports.expose),
 )
 
 RESOURCES = (

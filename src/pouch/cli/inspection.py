@@ -35,9 +35,14 @@ def volume(client: Client, name: str) -> Any:
     return client.get(f"/volumes/{segment(name)}")
 
 
+def network(client: Client, name: str) -> Any:
+    """The document of a network."""
+    return client.get(f"/networks/{segment(name)}")
+
+
 def either(client: Client, name: str) -> Any:
-    """A container of that name, else an image, else a volume. Raises CliError in Docker's words."""
-    for find in (container, image, volume):
+    """A container of that name, else an image, a network, a volume. Raises CliError in Docker's words."""
+    for find in (container, image, network, volume):
         try:
             return find(client, name)
         except ApiError as error:

@@ -27,6 +27,7 @@ CONTAINERS: Entries = {
     "export": ("export", "Export a container's filesystem as a tar archive"),
     "kill": ("kill", "Kill one or more running containers"),
     "pause": ("pause", "Pause all processes within one or more containers"),
+    "port": ("port", "List port mappings or a specific mapping for the container"),
     "rename": ("rename", "Rename a container"),
     "restart": ("restart", "Restart one or more containers"),
     "rm": ("rm", "Remove one or more containers"),
@@ -41,7 +42,7 @@ OTHERS: Entries = {
     "history": ("history", "Show the history of an image"),
     "import": ("image_import", "Import the contents from a tarball to create a filesystem image"),
     "info": ("info", "Display system-wide information"),
-    "inspect": ("inspect", "Return low-level information on containers, images and volumes"),
+    "inspect": ("inspect", "Return low-level information on containers, images, networks and volumes"),
     "load": ("load", "Load an image from a tar archive or STDIN"),
     "rmi": ("rmi", "Remove one or more images"),
     "save": ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
@@ -83,6 +84,20 @@ GROUPS: dict[str, tuple[str, Entries]] = {
     "manifest": (
         "Look at images in registries",
         {"inspect": ("manifest_inspect", "Display the manifest that a registry has under a name")},
+    ),
+    "network": (
+        "Manage networks",
+        {
+            "connect": ("network_connect", "Connect a container to a network"),
+            "create": ("network_create", "Create a network"),
+            "disconnect": ("network_disconnect", "Disconnect a container from a network"),
+            "inspect": ("network_inspect", "Display detailed information on one or more networks"),
+            "ls": ("network_ls", "List networks"),
+            "list": ("network_ls", ""),
+            "prune": ("network_prune", "Remove all unused networks"),
+            "rm": ("network_rm", "Remove one or more networks"),
+            "remove": ("network_rm", ""),
+        },
     ),
     "system": (
         "Manage the daemon and the host",

@@ -33,6 +33,23 @@ def parse_size(text: str) -> int:
     return int(float(bare) * factor) if fraction else int(whole) * factor
 
 
+def parse_rate(text: str) -> int:
+    """`10mbit`, `1.5gbit`, `500kbit`, `2mibit`, `9600` to bits per second. Raises ValueError.
+
+    The units are those of tc(8), as far as they mean bits: powers of 1000, with an `i` of 1024.
+    """
+    bare = text.strip().lower().removesuffix("/s")
+    number = bare.rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = bare[len(number) :]
+    base, letters = (1024, unit.removesuffix("ibit")) if unit.endswith("ibit") else (1000, unit.removesuffix("bit"))
+    whole, _, fraction = number.partition(".")
+    known = not unit or (unit.endswith("bit") and len(letters) <= 1 and letters in _BINARY)
+    if not known or not text.isascii() or not whole.isdecimal() or not (fraction or "0").isdecimal():
+        raise ValueError(f"invalid rate: '{text}': expected bits per second, such as 512kbit, 10mbit, 1gbit")
+    factor = base ** (_BINARY.index(letters) + 1) if letters else 1
+    return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
+
+
 def parse_cpus(text: str) -> int:
     """`1.5` to billionths of a cpu. Raises ValueError."""
     whole, _, fraction = text.partition(".")

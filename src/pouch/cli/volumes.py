@@ -1,4 +1,4 @@
-"""`-v`, `--mount`, `--tmpfs`, `--device`, `-p`: the small languages in flags, to members of a create document."""
+"""`-v`, `--mount`, `--tmpfs`, `--device`, `--ulimit`: the small languages in flags, to members of a create document."""
 
 from __future__ import annotations
 
@@ -135,39 +135,6 @@ def device(text: str) -> dict[str, str]:
     if len(parts) > 2 or not source.startswith("/") or not target.startswith("/"):
         raise ValueError("invalid device specification: expected /dev/HOST[:/dev/CONTAINER][:rwm]")
     return {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions}
-
-
-def publish(text: str) -> list[tuple[str, dict[str, str]]]:
-    """`[IP:][HOST:]CONTAINER[/tcp|udp|sctp]`, ports or ranges, to pairs of `80/tcp` and its binding. Raises ValueError."""
-    rest, _, protocol = text.partition("/")
-    protocol = protocol.lower() or "tcp"
-    if protocol not in {"tcp", "udp", "sctp"}:
-        raise ValueError(f"invalid proto: {protocol}")
-    rest, _, inner = rest.rpartition(":")
-    if rest.startswith("["):
-        address, _, outer = rest[1:].partition("]")
-        outer = outer.removeprefix(":")
-    else:
-        address, _, outer = rest.rpartition(":")
-    inside, outside = _ports(inner), _ports(outer) if outer else []
-    if outside and len(outside) != len(inside):
-        if len(inside) > 1:
-            raise ValueError(f"invalid ranges specified for container and host Ports: {inner} and {outer}")
-        return [(f"{inside[0]}/{protocol}", {"HostIp": address, "HostPort": outer})]
-    return [
-        (f"{port}/{protocol}", {"HostIp": address, "HostPort": str(outside[place]) if outside else ""})
-        for place, port in enumerate(inside)
-    ]
-
-
-def _ports(text: str) -> list[int]:
-    first, dash, last = text.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
-        raise ValueError(f"invalid containerPort: {text}: expected [IP:][HOST:]CONTAINER[/PROTOCOL]")
-    start, end = int(first), int(last or first)
-    if not 0 < start <= end < 65536:
-        raise ValueError(f"invalid port range: {text}")
-    return list(range(start, end + 1))
 
 
 def ulimit(text: str) -> dict[str, Any]:

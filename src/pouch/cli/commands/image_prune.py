@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from pouch.cli import command, filters, flags, tty, units
+from pouch.cli import command, consent, filters, flags, units
 from pouch.cli.errors import CliError
 
 DANGLING = "This will remove all dangling images."
@@ -13,7 +11,7 @@ UNUSED = "This will remove all images without at least one container associated 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     everything = parsed.on("all")
-    if not parsed.on("force") and not _agreed(UNUSED if everything else DANGLING, parsed.many("filter")):
+    if not parsed.on("force") and not consent.agreed(UNUSED if everything else DANGLING, parsed.many("filter")):
         raise CliError("pouch: image prune has been cancelled")
     wanted = [*parsed.many("filter"), f"dangling={'false' if everything else 'true'}"]
     answer = context.client.post("/images/prune", {"filters": filters.encode(wanted)})
@@ -23,21 +21,6 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         print("\n".join(f"{kind.lower()}: {what}" for entry in removed for kind, what in entry.items()) + "\n")
     print(f"Total reclaimed space: {units.decimal_size(answer.get('SpaceReclaimed') or 0, 4)}")
     return 0
-
-
-def _agreed(warning: str, wanted: list[str]) -> bool:
-    """Ask; only y is yes, and the end of the input is no."""
-    sys.stdout.write(f"WARNING! {warning}\n")
-    if wanted:
-        sys.stdout.write("\n  Items to be pruned will be filtered with:\n")
-        sys.stdout.write("".join(f"  - {one}\n" for one in wanted) + "\n")
-    sys.stdout.write("Are you sure you want to continue? [y/N] ")
-    sys.stdout.flush()
-    try:
-        return tty.read_line(0).strip().lower() in {"y", "yes"}
-    except CliError:
-        sys.stdout.write("\n")
-        return False
 
 
 COMMAND = command.Command(

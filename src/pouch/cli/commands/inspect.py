@@ -9,6 +9,7 @@ _KINDS = {
     "": inspection.either,
     "container": inspection.container,
     "image": inspection.image,
+    "network": inspection.network,
     "volume": inspection.volume,
 }
 
@@ -16,17 +17,17 @@ _KINDS = {
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     kind = parsed.text("type")
     if kind not in _KINDS:
-        raise CliError(f'pouch: "{kind}" is not a valid value for --type: expected container, image or volume')
+        raise CliError(f'pouch: "{kind}" is not a valid value for --type: expected container, image, network or volume')
     return inspection.show(parsed.args, lambda name: _KINDS[kind](context.client, name), parsed.text("format"))
 
 
 COMMAND = command.Command(
     "[OPTIONS] NAME|ID [NAME|ID...]",
-    "Return low-level information on containers, images and volumes",
+    "Return low-level information on containers, images, networks and volumes",
     _run,
     options=(
         inspection.FORMAT,
-        flags.text("type", help="Only look for this kind: container, image or volume", value="kind"),
+        flags.text("type", help="Only look for this kind: container, image, network or volume", value="kind"),
         flags.switch("size", "s", ""),
     ),
     at_least=1,

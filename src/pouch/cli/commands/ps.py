@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, filters, flags, table, units
+from pouch.cli import command, filters, flags, ports, table, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def listing(*, whole: bool) -> table.Listing:
         "RunningFor": ("CREATED", lambda one: units.ago(one["Created"])),
         "Status": ("STATUS", lambda one: one["Status"]),
         "State": ("STATE", lambda one: one["State"]),
-        "Ports": ("PORTS", lambda one: ports(one.get("Ports") or [])),
+        "Ports": ("PORTS", lambda one: ports.shown(one.get("Ports") or [])),
         "Mode": ("MODE", _mode),
         "Rich": ("RICH", lambda one: "true" if one.get("Rich") else "false"),
         "RichMode": ("RICH MODE", lambda one: one.get("RichMode") or ""),
@@ -82,16 +82,6 @@ def _mount(mount: dict[str, Any], *, whole: bool) -> str:
     return name if whole or len(name) <= 15 else name[:14] + "…"
 
 
-def ports(given: list[dict[str, Any]]) -> str:
-    """`0.0.0.0:8080->80/tcp, 443/tcp`."""
-    shown = []
-    for port in sorted(given, key=lambda port: (port["PrivatePort"], port["Type"], port.get("PublicPort", 0))):
-        inner = f"{port['PrivatePort']}/{port['Type']}"
-        outer = f"{port.get('IP', '')}:{port['PublicPort']}->" if port.get("PublicPort") else ""
-        shown.append(outer + inner)
-    return ", ".join(shown)
-
-
 COMMAND = command.Command(
     "[OPTIONS]",
     "List containers",
@@ -101,7 +91,7 @@ COMMAND = command.Command(
         flags.many(
             "filter",
             "f",
-            "Filter output (name, label, status, ancestor, exited, ...)",
+            "Filter output (name, label, status, ancestor, exited, network, publish, expose, ...)",
             value="key=value",
             check=filters.check,
         ),

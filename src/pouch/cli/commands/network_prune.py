@@ -1,0 +1,36 @@
+"""`pouch network prune`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, consent, filters, flags
+from pouch.cli.errors import CliError
+
+WARNING = "This will remove all custom networks not used by at least one container."
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    wanted = parsed.many("filter")
+    if not parsed.on("force") and not consent.agreed(WARNING, wanted):
+        raise CliError("pouch: network prune has been cancelled")
+    answer = context.client.post("/networks/prune", {"filters": filters.encode(wanted)})
+    if removed := answer.get("NetworksDeleted"):
+        print("Deleted Networks:")
+        print("\n".join(removed) + "\n")
+    return 0
+
+
+COMMAND = command.Command(
+    "[OPTIONS]",
+    "Remove all unused networks",
+    _run,
+    options=(
+        flags.many(
+            "filter",
+            help="Which of them (until=24h, label=KEY[=VALUE], label!=KEY)",
+            value="key=value",
+            check=filters.check,
+        ),
+        flags.switch("force", "f", "Do not prompt for confirmation"),
+    ),
+    at_most=0,
+)
