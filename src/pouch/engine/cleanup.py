@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
-from pouch.engine import volumes
+from pouch.engine import volumes, wiring
 from pouch.kernel import cgroup, mount, process
 from pouch.runtime import exits
 from pouch.spec import errors
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool = False) -> None:
     """Processes, cgroup, mounts, files below /run, addresses: each step is tried whatever became of the one before.
 
-    ended: its monitor has told the end of its first process, and with it of the whole pid namespace. The link to the bridge is not
-    among the steps: the kernel takes it away with the network namespace, and waiting for that costs 12 ms.
+    ended: its monitor has told the end of its first process, and with it of the whole pid namespace. The links to bridges are not
+    among the steps: the kernel takes them away with the network namespace, and waiting for that costs 12 ms.
     """
     if not (ended and await _gone(equipment, record)):
         async with _going_on(record, "remove the runtime's container"):
@@ -29,8 +29,10 @@ async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool
     if record.run is not None:
         async with _going_on(record, "end the monitor"):
             process.send_signal(record.run.monitor_pid, record.run.monitor_start, 9)
-    if record.config.host.network_mode == "bridge":
-        async with _going_on(record, "give its address back"):
+    if record.networks:
+        async with _going_on(record, "take it from its networks"):
+            await equipment.pools.fs(wiring.take_away, equipment, record)
+        async with _going_on(record, "give its addresses back"):
             await equipment.pools.db(equipment.database.release_addresses, record.id)
     async with _going_on(record, "remove its cgroup"):
         await equipment.pools.fs(cgroup.remove, _group(equipment, record))

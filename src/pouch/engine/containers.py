@@ -8,7 +8,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from pouch.engine import clock, create, lifecycle, mounts, present, processes, shelf, signals, views
+from pouch.engine import clock, create, endpoints, lifecycle, mounts, present, processes, shelf, signals, views
 from pouch.engine import equipment as tools
 from pouch.engine import images as image_service
 from pouch.engine import record as records
@@ -17,7 +17,7 @@ from pouch.kernel import process
 from pouch.rich import exit as rich_exit
 from pouch.runtime import attach as streams
 from pouch.runtime import logs as log_files
-from pouch.spec import container, errors, ids
+from pouch.spec import container, errors, ids, network
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,10 @@ class Containers:
         others = [
             (self._shelf.get(ref), read_only) for ref, read_only in map(mounts.parse_from, config.host.volumes_from)
         ]
+        config = self._with_id(config)
+        memberships = endpoints.memberships(config, self._equipment.networks)
+        for network_name, wanted in memberships.items():
+            endpoints.check(self._equipment.networks.member(network_name), wanted)
         now = self._equipment.clock.now_ns()
         id_ = ids.new_id()
         for attempt in range(_NAME_ATTEMPTS):
@@ -65,6 +69,7 @@ class Containers:
                 name=chosen,
                 created=clock.rfc3339(now),
                 others=[(other.record, read_only) for other, read_only in others],
+                networks=memberships,
             )
             if mounts.volumes(record.mounts):
                 record = dataclasses.replace(record, intent=records.Intent.CREATE)
@@ -81,6 +86,14 @@ class Containers:
         self._life.publish(record, "create")
         return id_, self._warnings(record)
 
+    def _with_id(self, config: container.ContainerConfig) -> container.ContainerConfig:
+        """With the id of the container whose network it shall use, which may get another name."""
+        kind, argument = network.mode(config.host.network_mode)
+        if kind is not network.Mode.CONTAINER:
+            return config
+        mode = f"container:{self._shelf.get(argument).id}"
+        return dataclasses.replace(config, host=dataclasses.replace(config.host, network_mode=mode))
+
     def _warnings(self, record: records.Record) -> builtins.list[str]:
         config, host = record.config, self._equipment.host
         given = inputs.Inputs(record=record, host=host, identity=inputs.Identity(), rootfs="", cgroups_path="")
@@ -94,6 +107,8 @@ class Containers:
                 "the host's network does not belong to the container's user namespace: ports below 1024 cannot be bound, "
                 "no address can be changed; use --userns host where that matters"
             )
+        if endpoints.bindings(record) and config.host.network_mode == "host":
+            found.append("Published ports are discarded when using host network mode")
         if config.host.log_driver == "none" and config.rich:
             found.append("with the log driver none, what the app writes is kept nowhere")
         return found
@@ -313,7 +328,7 @@ class Containers:
         return [self._view(one) for one in self._shelf]
 
     def _view(self, one: shelf.Container) -> views.ContainerView:
-        return present.view(one.record, self._equipment.paths, tuple(one.exec_ids), self._equipment.snapshots.driver)
+        return present.view(one.record, self._equipment, tuple(one.exec_ids))
 
     async def top(self, ref: str, ps_args: str) -> views.TopView:
         """See the facade."""

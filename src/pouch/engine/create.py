@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pouch.engine import groups, mounts, prepare
+from pouch.engine import endpoints, groups, mounts, prepare
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
 from pouch.kernel import cgroup, process
 from pouch.network import files as network_files
-from pouch.spec import container, errors
+from pouch.spec import container, errors, network
 
 _LEAST_MEMORY = 6 << 20
 _MODES = ("", "host", "private")
-_NETWORKS = ("bridge", "none", "host")
 _HOSTNAME_LONGEST = 63
+_CNI_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,9 @@ def record(
     name: str,
     created: str,
     others: Sequence[tuple[Record, bool]] = (),
+    networks: Mapping[str, network.EndpointConfig] | None = None,
 ) -> Record:
-    """The record of a new container. others: see `mounts.of`. Raises InvalidInput."""
+    """The record of a new container. others: see `mounts.of`; networks: see `endpoints.memberships`. Raises InvalidInput."""
     check(config, settings)
     entrypoint, cmd = _argv(config, image)
     if not (entrypoint or cmd) and config.rich is None:
@@ -69,6 +71,8 @@ def record(
         stop_signal=signal,
         runtime=config.host.runtime or settings.runtime,
         secret=secrets.token_hex(32),
+        networks=dict(networks or {}),
+        exposed=endpoints.exposed(config, image.config.get("ExposedPorts")),
         mounts=mounts.of(config, _keys(image, "Volumes"), others),
         image_volumes=_keys(image, "Volumes"),
     )
@@ -135,10 +139,7 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
         raise errors.InvalidInput(
             f"invalid hostname format: {config.hostname}", hint="63 characters at most, no space, no slash"
         )
-    if host.network_mode not in _NETWORKS:
-        raise errors.InvalidInput(
-            f"network {host.network_mode} not found", hint="this version knows bridge, none and host"
-        )
+    _check_network_mode(config)
     for name, mode in (
         ("PidMode", host.pid_mode),
         ("IpcMode", host.ipc_mode),
@@ -169,6 +170,36 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
         raise errors.InvalidInput(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if config.rich is not None:
         _check_rich(config)
+
+
+def _check_network_mode(config: container.ContainerConfig) -> None:
+    """What does not go with a network that is somebody else's. Raises InvalidInput in Docker's sentences."""
+    host = config.host
+    kind, argument = network.mode(host.network_mode)
+    if kind is network.Mode.NAMESPACE and not argument.startswith("/"):
+        raise errors.InvalidInput(
+            f"invalid network mode {errors.shown(host.network_mode)!r}: expected the absolute path of a namespace",
+            hint="ns:/run/netns/NAME",
+        )
+    if kind is network.Mode.CNI and not _CNI_NAME.fullmatch(argument):
+        raise errors.InvalidInput(f"invalid network mode {errors.shown(host.network_mode)!r}", hint="cni:NAME")
+    if kind is not network.Mode.CONTAINER:
+        if kind is network.Mode.NAMESPACE and (host.ports or host.publish_all):
+            raise errors.InvalidInput("conflicting options: port publishing and the namespace type network mode")
+        return
+    if not argument:
+        raise errors.InvalidInput("invalid container format container:<name|id>")
+    for given, what in (
+        (config.hostname, "hostname"),
+        (host.dns or host.dns_search or host.dns_options, "dns"),
+        (host.extra_hosts, "custom host-to-IP mapping"),
+    ):
+        if given:
+            raise errors.InvalidInput(f"conflicting options: {what} and the network mode")
+    if host.ports or host.publish_all:
+        raise errors.InvalidInput("conflicting options: port publishing and the container type network mode")
+    if config.exposed_ports:
+        raise errors.InvalidInput("conflicting options: port exposing and the container type network mode")
 
 
 def check_host(wanted: container.HostConfig, host: inputs.Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import logging
 import os
@@ -38,8 +39,9 @@ from pouch.image import download, unpack
 from pouch.image import images as image_room
 from pouch.image.registry import client as registry_client
 from pouch.kernel import cgroup, process
-from pouch.network import bridge
+from pouch.network import bridges, firewall, links
 from pouch.network import files as network_files
+from pouch.network import names as name_service
 from pouch.network import subnet as subnets
 from pouch.rich import tools as rich_tools
 from pouch.runtime import memory, monitor, oci
@@ -111,6 +113,7 @@ async def open_engine(settings: engine_settings.Settings, clock: clocks.Clock | 
                 await engine.close()
         finally:
             await pools.db(equipment.database.close)
+            equipment.firewall.close()
             equipment.ranges.close()
             equipment.kernel_word.close()
     finally:
@@ -134,8 +137,9 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         images.tidy()
         shelf_of_networks = network_shelf.NetworkShelf(database, pools)
         shelf_of_networks.open_()
-        default = _bridge(settings, database)
-        predefined.lay_down(shelf_of_networks, database, settings, clock, (default.subnet,))
+        table = firewall.Firewall(settings.bridge)
+        devices = links.Links(table, mtu=settings.mtu)
+        _default_network(settings, database, clock, shelf_of_networks, devices)
         return tools.Equipment(
             settings=settings,
             clock=clock,
@@ -149,7 +153,9 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             registries=registry_client.Client(settings.of_registries()),
             runtimes=runtimes,
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
-            bridge=default,
+            links=devices,
+            firewall=table,
+            names=name_service.Names(paths.run),
             networks=shelf_of_networks,
             volumes=volume_room.Volumes(paths, database),
             host=_host(settings, systemd=systemd),
@@ -180,20 +186,32 @@ def _examine(settings: engine_settings.Settings, launch: str) -> tuple[bool, boo
     return user_namespaces, settings.snapshotter is asked.OVERLAY or (settings.snapshotter is asked.AUTO and works)
 
 
-def _bridge(settings: engine_settings.Settings, database: db.Database) -> bridge.Bridge:
+def _default_network(
+    settings: engine_settings.Settings,
+    database: db.Database,
+    clock: clocks.Clock,
+    networks: network_shelf.NetworkShelf,
+    devices: links.Links,
+) -> None:
     """The default network keeps its subnet over restarts and reboots: containers and people know their addresses."""
-    key = f"subnet of {settings.bridge}"
-    with bridge.choosing():
-        current = bridge.current_subnet(settings.bridge) or database.get_meta(key) or ""
+    before = networks.find(predefined.BRIDGE)
+    noted = {6 if ":" in pool.subnet else 4: pool.subnet for pool in before.config.pools} if before else {}
+    earlier = database.get_meta(f"subnet of {settings.bridge}") or ""
+    with subnets.choosing():
+        current = bridges.current_subnet(settings.bridge) or noted.get(4) or earlier
         taken = subnets.occupied(settings.bridge, network_files.host_servers())
+        others = [one for one in networks if not one.predefined]
+        taken += [
+            subnets.Occupied(ipaddress.ip_network(pool.subnet), f"network {one.name}")
+            for one in others
+            for pool in one.config.pools
+        ]
         chosen = subnets.choose(taken, configured=settings.bridge_subnet, current=current)
-        made = bridge.Bridge(settings.bridge, chosen, mtu=settings.mtu)
+        default = predefined.lay_down(networks, database, settings, clock, (chosen,))
         try:
-            made.claim()
+            devices.claim(default)
         except errors.KernelError as error:  # containers with --network none or host can do without
             log.warning("bridge %s: %s", settings.bridge, error)
-    database.set_meta(key, str(chosen))
-    return made
 
 
 def _runtimes(settings: engine_settings.Settings, paths: store_paths.Paths, *, systemd: bool) -> dict[str, oci.Runtime]:

@@ -21,7 +21,9 @@ from pouch.image import download
 from pouch.image import images as image_room
 from pouch.image.registry import client as registry_client
 from pouch.kernel import namespace
-from pouch.network import bridge as bridges
+from pouch.network import firewall as firewalls
+from pouch.network import links as network_links
+from pouch.network import names as name_service
 from pouch.rich import plan as rich_plan
 from pouch.runtime import memory, monitor, oci
 from pouch.store import db, snapshot
@@ -100,7 +102,9 @@ class Equipment:
     registries: registry_client.Client
     runtimes: dict[str, oci.Runtime]
     monitors: dict[str, monitor.Monitor]
-    bridge: bridges.Bridge
+    links: network_links.Links
+    firewall: firewalls.Firewall
+    names: name_service.Names
     volumes: volume_room.Volumes
     networks: network_shelf.NetworkShelf
     host: inputs.Host

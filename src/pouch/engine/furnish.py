@@ -5,27 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Sequence
 
+from pouch.engine import endpoints, groups, prepare, wiring
 from pouch.engine import equipment as tools
-from pouch.engine import groups, prepare
 from pouch.engine import record as records
 from pouch.kernel import cgroup
-from pouch.network import bridge
 
 
 def furnish(
-    equipment: tools.Equipment, record: records.Record, prepared: prepare.Prepared, base: int | None
+    equipment: tools.Equipment,
+    record: records.Record,
+    prepared: prepare.Prepared,
+    base: int | None,
+    members: Sequence[endpoints.Member],
 ) -> records.Record:
-    """The record with what came of it. Raises KernelError, NotFound where the process has gone."""
+    """The record with what came of it. Raises KernelError, Conflict, NotFound where the process has gone."""
     run = record.run
     assert run is not None
-    host = record.config.host
     equipment.filters.learn(equipment.runtime(record.runtime), record.id, prepared.filter_digest)
-    if host.network_mode == "bridge":
-        endpoint = equipment.bridge.connect(record.id, run.pid, record.state.ip_address)
-        record = record.with_state(mac_address=endpoint.mac_address)
-    elif host.network_mode == "none":
-        bridge.loopback_up(run.pid)
+    if members and record.config.host.network_mode != "host":
+        record = wiring.plug(equipment, record, members)
     if base is not None or prepared.plan is not None:
         cgroup.delegate(groups.path(run), base or 0, base or 0)
     if prepared.stdio_owner != (0, 0):

@@ -11,6 +11,7 @@ from pouch.engine import (
     boot,
     clock,
     create,
+    endpoints,
     furnish,
     groups,
     hooks,
@@ -25,18 +26,28 @@ from pouch.engine import (
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.kernel import process
+from pouch.network import ports
 from pouch.rich import exit as rich_exit
 from pouch.runtime import attach, exits, monitor
-from pouch.spec import errors
-from pouch.store import db
+from pouch.spec import container, errors, network
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is reserved for one run. base: first id of its user namespace on the host, None without one."""
+    """What is reserved for one run. base: first id of its user namespace on the host, None without one.
+
+    ports: its ports on this host, held by sockets that the monitor inherits.
+    """
 
     base: int | None
     addressing: name_files.Addressing
+    members: tuple[endpoints.Member, ...] = ()
+    ports: ports.Reservation | None = None
+
+    def close(self) -> None:
+        """Let go of what a monitor would have inherited, or has."""
+        if self.ports is not None:
+            self.ports.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +62,30 @@ class Launched:
 class Launcher:
     """Brings containers up."""
 
-    def __init__(self, equipment: tools.Equipment, ready: readiness.Readiness, keeper: volumes.Volumes) -> None:
+    def __init__(
+        self,
+        equipment: tools.Equipment,
+        containers: shelf.Shelf,
+        ready: readiness.Readiness,
+        keeper: volumes.Volumes,
+    ) -> None:
         self._equipment = equipment
+        self._shelf = containers
         self._volumes = keeper
         self._readiness = ready
 
     async def reserve(self, record: records.Record) -> tuple[records.Record, Place]:
-        """An address and a range of user ids, noted for this container until it is removed or cleaned up."""
+        """Addresses, a range of user ids and ports, noted for this container until it is removed or cleaned up. The caller closes the place."""
         base = await self._range(record)
-        record, addressing = await self._address(record)
-        return record, Place(base, addressing)
+        kind, argument = network.mode(record.config.host.network_mode)
+        if kind is network.Mode.CONTAINER:
+            return record, Place(base, self._shared(record, argument))
+        if kind is network.Mode.NAMESPACE:
+            return record, Place(base, name_files.Addressing(netns=argument))
+        record, members = await self._members(record)
+        addressing = name_files.Addressing(endpoints=record.state.endpoints)
+        record, reserved = await self._ports(record)
+        return record, Place(base, addressing, members, reserved)
 
     async def bring_up(self, one: shelf.Container, record: records.Record, place: Place) -> Launched:
         """Raises StartFailed and what `prepare` raises."""
@@ -73,8 +98,8 @@ class Launcher:
         try:
             if prepared.plan is not None:
                 notify = self._readiness.listen(one, place.base or 0)
-            created = await self._create(record, prepared)
-            record = await self._start(one, record, prepared, created, place.base, notify)
+            created = await self._create(record, prepared, place)
+            record = await self._start(one, record, prepared, created, place, notify)
         except BaseException:
             if notify is not None:
                 notify.close()
@@ -96,18 +121,57 @@ class Launcher:
         first, last = equipment.settings.userns_first, equipment.settings.userns_last
         return await equipment.pools.db(equipment.database.reserve_range, record.id, first, last)
 
-    async def _address(self, record: records.Record) -> tuple[records.Record, name_files.Addressing]:
-        if record.config.host.network_mode != "bridge":
-            return record, name_files.Addressing()
-        equipment, network = self._equipment, self._equipment.bridge
-        default = equipment.networks.get("bridge")
-        request = db.AddressRequest(default.id, str(network.subnet))
-        (address,) = await equipment.pools.db(equipment.database.reserve_addresses, record.id, (request,))
-        record = record.with_state(ip_address=address)
-        record = dataclasses.replace(record, gateway=str(network.gateway), prefix_length=network.subnet.prefixlen)
-        return record, name_files.Addressing(address=address, gateway=record.gateway)
+    async def _members(self, record: records.Record) -> tuple[records.Record, tuple[endpoints.Member, ...]]:
+        """Its places, with their addresses."""
+        equipment = self._equipment
+        names = endpoints.in_order(record.networks, record.config.host.network_mode)
+        networks = [equipment.networks.member(name) for name in names]
+        asked = [endpoints.requests(one, record.networks[one.name]) for one in networks]
+        flat = [request for requests in asked for request in requests]
+        given = list(await equipment.pools.db(equipment.database.reserve_addresses, record.id, flat)) if flat else []
+        members = []
+        for number, (one, requests) in enumerate(zip(networks, asked, strict=True)):
+            addresses, given = given[: len(requests)], given[len(requests) :]
+            wanted = record.networks[one.name]
+            members.append((one, endpoints.endpoint(record, one, wanted, addresses, f"eth{number}")))
+        return record.with_state(endpoints=tuple(endpoint for _, endpoint in members)), tuple(members)
 
-    async def _create(self, record: records.Record, prepared: prepare.Prepared) -> monitor.Created:
+    async def _ports(self, record: records.Record) -> tuple[records.Record, ports.Reservation | None]:
+        wanted = endpoints.bindings(record)
+        if not wanted or record.config.host.network_mode == "host":
+            return record, None
+        at = endpoints.published_at(record.state.endpoints)
+        if at is None and not record.networks.keys() - {"none"}:
+            return record, None
+        equipment = self._equipment
+        ipv6 = at is None or bool(at.ipv6)
+        reserved = await equipment.pools.fs(ports.reserve, wanted, self._held(record.id), ipv6=ipv6)
+        return record.with_state(ports=reserved.ports), reserved
+
+    def _held(self, but: str) -> dict[ports.Key, str]:
+        """The ports of other containers that run."""
+        return {
+            key: one.record.name
+            for one in self._shelf
+            if one.id != but and one.record.run is not None
+            for key in ports.keys(one.record.state.ports)
+        }
+
+    def _shared(self, record: records.Record, ref: str) -> name_files.Addressing:
+        """The namespace of another container. Conflict in Docker's sentence where that does not run."""
+        other = self._shelf.get(ref)
+        run = other.record.run
+        if not other.running or run is None:
+            raise errors.Conflict(f"cannot join network of a non running container: {other.id}")
+        if other.record.state.status is container.Status.RESTARTING:
+            raise errors.Conflict(f"Container {other.id} is restarting, wait until the container is running")
+        shared = other.id
+        kind, argument = network.mode(other.record.config.host.network_mode)
+        if kind is network.Mode.CONTAINER:
+            shared = self._shelf.get(argument).id
+        return name_files.Addressing(netns=f"/proc/{run.pid}/ns/net", shared=shared)
+
+    async def _create(self, record: records.Record, prepared: prepare.Prepared, place: Place) -> monitor.Created:
         config, paths = record.config, self._equipment.paths
         log_path = "" if config.host.log_driver == "none" else paths.log(record.id)
         await self._equipment.pools.fs(os.makedirs, paths.log_dir(record.id), 0o700, exist_ok=True)
@@ -121,6 +185,7 @@ class Launcher:
             stdin=config.open_stdin,
             stdin_once=config.stdin_once,
             log_max_size=create.log_size(config.host.log_options, self._equipment.settings.log_max_size),
+            keep_fds=place.ports.fds if place.ports is not None else (),
         )
         return await self._equipment.monitors[record.runtime].create(request)
 
@@ -130,7 +195,7 @@ class Launcher:
         record: records.Record,
         prepared: prepare.Prepared,
         created: monitor.Created,
-        base: int | None,
+        place: Place,
         notify: boot.NotifySocket | None,
     ) -> records.Record:
         """From a created container to a running one."""
@@ -145,7 +210,7 @@ class Launcher:
             stop=prepared.stop,
             stop_grace=plan.stop_grace if plan else 0.0,
             stop_files=plan.stop_files if plan else (),
-            user_namespace_base=base,
+            user_namespace_base=place.base,
             state_command=plan.state_command if plan else (),
             inner_group=await equipment.pools.fs(groups.of_created, prepared.cgroups_path, created.pid),
             has_app=plan.has_app if plan else False,
@@ -153,7 +218,7 @@ class Launcher:
         )
         one.starting = run
         record = dataclasses.replace(record, run=run, warnings=prepared.warnings)
-        record = await equipment.pools.fs(furnish.furnish, equipment, record, prepared, base)
+        record = await equipment.pools.fs(furnish.furnish, equipment, record, prepared, place.base, place.members)
         await one.attachments.connect(lambda: self._attach(record))
         if record.config.host.prestart_hooks:
             document = hooks.document(equipment, record, "created")

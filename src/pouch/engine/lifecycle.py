@@ -50,7 +50,7 @@ class Lifecycle:
         self._closing = False
         self._tasks = beside.Tasks()
         self._readiness = readiness.Readiness(equipment, containers, self._tasks)
-        self._launcher = launch.Launcher(equipment, self._readiness, keeper)
+        self._launcher = launch.Launcher(equipment, containers, self._readiness, keeper)
         self.interrupt = self._launcher.interrupt
 
     # -- create -------------------------------------------------------------------------------------------------------
@@ -76,7 +76,10 @@ class Lifecycle:
         one.killed_at_start = False
         try:
             record, place = await self._launcher.reserve(record)
-            launched = await self._launcher.bring_up(one, record, place)
+            try:
+                launched = await self._launcher.bring_up(one, record, place)
+            finally:
+                place.close()
         except BaseException as error:
             one.attachments.abandon()
             await self._failed(one, record, error)
@@ -128,7 +131,14 @@ class Lifecycle:
         code = error.exit_code if isinstance(error, errors.StartFailed) else 125
         text = error.message if isinstance(error, errors.PouchError) else repr(error)
         state = dataclasses.replace(
-            one.record.state, exit_code=code, error=text, pid=0, monitor_pid=0, ip_address="", boot=container.Boot.NONE
+            one.record.state,
+            exit_code=code,
+            error=text,
+            pid=0,
+            monitor_pid=0,
+            endpoints=(),
+            ports=(),
+            boot=container.Boot.NONE,
         )
         if state.status is not container.Status.CREATED:
             state = dataclasses.replace(state, status=container.Status.EXITED)
@@ -191,9 +201,9 @@ class Lifecycle:
             await self._shelf.note(one, dataclasses.replace(one.record, intent=records.Intent.NONE))
         await cleanup.run(self._equipment, record, ended=exit_.known)
         # Of the record as it is by now: a client may have given it another name.
-        record = dataclasses.replace(
-            one.record, intent=records.Intent.NONE, run=None, gateway="", prefix_length=0
-        ).with_state(ip_address="", mac_address="")
+        record = dataclasses.replace(one.record, intent=records.Intent.NONE, run=None, connecting="").with_state(
+            endpoints=(), ports=()
+        )
         again = rebooted or (not self._closing and restart.wanted(record, record.state.exit_code))
         if again:
             count = record.state.restart_count + (0 if rebooted else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 
@@ -58,6 +59,18 @@ class NetworkShelf:
             if len(matches) > 1:
                 raise errors.InvalidInput(f"network {ref} is ambiguous ({len(matches)} matches found on ID prefix)")
         raise errors.NotFound(f"network {ref} not found")
+
+    def member(self, name: str) -> network.Network:
+        """The network of this name that a container belongs to. NotFound in Docker's sentence where it is gone."""
+        kind, argument = network.mode(name)
+        if kind is network.Mode.CNI:
+            id_ = hashlib.sha256(name.encode()).hexdigest()
+            config = network.NetworkConfig(name=name, driver=network.Driver.CNI)
+            return network.Network(id=id_, created="", config=config, link=argument)
+        found = self._by_name.get(name)
+        if found is None or found.id in self._doomed:
+            raise errors.NotFound(f"network {name} not found")
+        return found
 
     def doomed(self) -> list[network.Network]:
         """Those whose removal was begun."""

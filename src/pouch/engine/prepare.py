@@ -100,7 +100,7 @@ class _Preparation:
             self._ensure_working_dir()
             self._fill_run(plan)
         name_files.write(self._equipment, self._record, addressing, self._base)
-        given = self._inputs(identity, plan)
+        given = self._inputs(identity, plan, addressing)
         built = build.build(given)
         self._write_spec(built.spec)
         owner = plan.stdio_owner if plan else (identity.uid, identity.gid)
@@ -260,8 +260,11 @@ class _Preparation:
 
     # -- files and spec -----------------------------------------------------------------------------------------------
 
-    def _inputs(self, identity: inputs.Identity, plan: rich_plan.Plan | None) -> inputs.Inputs:
+    def _inputs(
+        self, identity: inputs.Identity, plan: rich_plan.Plan | None, addressing: name_files.Addressing
+    ) -> inputs.Inputs:
         record, equipment = self._record, self._equipment
+        named = addressing.shared or record.id
         machine = None
         if plan is not None:
             machine = inputs.Machine(
@@ -283,9 +286,11 @@ class _Preparation:
             identity=identity,
             rootfs=self._rootfs,
             cgroups_path=equipment.cgroups_path(record),
-            hosts=self._paths.hosts(record.id),
-            hostname=self._paths.hostname(record.id),
-            resolv_conf=self._paths.resolv_conf(record.id),
+            hosts=self._paths.hosts(named),
+            hostname=self._paths.hostname(named),
+            resolv_conf=self._paths.resolv_conf(named),
+            own_hostname=name_files.hostname_of(equipment, named) if addressing.shared else "",
+            netns=addressing.netns,
             user_namespace_base=self._base,
             devices=tuple(self._devices()),
             binds=self._binds(),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine import views
-from pouch.spec import container, volume
+from pouch.spec import container, errors, network, volume
 from pouch.store import paths as store_paths
 
 
-def view(
-    record: records.Record, paths: store_paths.Paths, exec_ids: tuple[str, ...], driver: str
-) -> views.ContainerView:
-    """One container. driver: see `Snapshotter.driver`."""
+def view(record: records.Record, equipment: tools.Equipment, exec_ids: tuple[str, ...]) -> views.ContainerView:
+    """One container."""
+    paths, driver = equipment.paths, equipment.snapshots.driver
     running = record.state.status in (container.Status.RUNNING, container.Status.PAUSED)
+    default = next((one for one in record.state.endpoints if one.network_name == "bridge"), None) if running else None
     return views.ContainerView(
         id=record.id,
         name=record.name,
@@ -35,8 +36,11 @@ def view(
         resolv_conf_path=paths.resolv_conf(record.id),
         runtime=record.runtime,
         exec_ids=exec_ids,
-        gateway=record.gateway if running else "",
-        prefix_length=record.prefix_length if running else 0,
+        gateway=default.ipv4_gateway if default else "",
+        prefix_length=default.ipv4_prefix if default else 0,
+        networks=record.networks,
+        network_ids={name: one.id for name in record.networks if (one := _network(equipment, name)) is not None},
+        exposed=record.exposed,
         driver=driver,
         graph=_overlay(record, paths) if driver == "overlay2" else {"MergedDir": paths.rootfs(record.id)},
         user_namespace_base=record.run.user_namespace_base if record.run else None,
@@ -68,6 +72,14 @@ def _mount(one: container.Mount, record: records.Record, paths: store_paths.Path
         writable=not one.read_only,
         propagation=one.propagation if one.kind == "bind" else "",
     )
+
+
+def _network(equipment: tools.Equipment, name: str) -> network.Network | None:
+    """The network that a container belongs to, unless it is gone."""
+    try:
+        return equipment.networks.member(name)
+    except errors.NotFound:
+        return None
 
 
 def _overlay(record: records.Record, paths: store_paths.Paths) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from pouch.rich import plan
-from pouch.spec import container, errors
+from pouch.spec import container, errors, network
 
 
 class Intent(enum.StrEnum):
@@ -92,6 +92,12 @@ class Record:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     mounts: tuple[container.Mount, ...] = ()
     """All of them: those of the config, of other containers, of the image; each volume with its name."""
+    networks: dict[str, network.EndpointConfig] = field(default_factory=dict)
+    """The networks it belongs to, running or not, by name; where it is in each while it runs, `state.endpoints` says."""
+    connecting: str = ""
+    """The network that it is being made a member of while it runs."""
+    exposed: tuple[str, ...] = ()
+    """`80/tcp`, of image and client."""
     image_volumes: tuple[str, ...] = ()
     remove_volumes: bool = False
     """With the removal that is under way its anonymous volumes go."""

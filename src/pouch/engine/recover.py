@@ -33,8 +33,8 @@ async def recover(equipment: tools.Equipment, containers: shelf.Shelf, life: lif
     found = await containers.load()
     await volumes.restore(equipment, containers)
     await asyncio.gather(*(_recover_one(equipment, containers, life, one) for one in found))
-    keep = {one.id for one in containers if one.running}
-    await equipment.pools.fs(equipment.bridge.reconcile, keep)
+    keep = {place.host_link for one in containers if one.running for place in one.record.state.endpoints}
+    await equipment.pools.fs(equipment.links.reconcile, keep)
 
 
 async def _recover_one(

@@ -18,6 +18,9 @@ FALLBACK_SERVERS = ("8.8.8.8", "8.8.4.4")
 """Where the host names no server that a container could reach; Docker's choice, so that the same images work."""
 NO_SEARCH = "."
 
+LONGEST = 1 << 20
+"""Characters of a file that a container has written, beyond which nobody reads."""
+
 _LOCAL = """\
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -108,8 +111,15 @@ def check(
                 raise errors.InvalidInput(f"invalid DNS {kind} {word!r}: expected a word without spaces")
 
 
-def hosts(names: Names, *, address: str = "", extra: Sequence[str] = (), gateway: str = "", host_text: str = "") -> str:
-    """/etc/hosts: local names, extra hosts (`name:address`), the container's own names for its address, if it has one.
+def hosts(
+    names: Names,
+    *,
+    addresses: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    gateway: str = "",
+    host_text: str = "",
+) -> str:
+    """/etc/hosts: local names, extra hosts (`name:address`), the container's own names for each of its addresses.
 
     host_text: the host's own file, for a container in the host's network, to begin with in place of the local names.
     """
@@ -118,7 +128,7 @@ def hosts(names: Names, *, address: str = "", extra: Sequence[str] = (), gateway
     for entry in extra:
         name, target = _extra_host(entry)
         text += f"{_target(entry, target, gateway)}\t{name}\n"
-    return f"{text}{address}\t{names.line()}\n" if address else text
+    return text + "".join(f"{address}\t{names.line()}\n" for address in addresses)
 
 
 def resolv_conf(
@@ -128,21 +138,27 @@ def resolv_conf(
     search: Sequence[str] = (),
     options: Sequence[str] = (),
     host_network: bool = False,
+    ipv6: bool = False,
+    service: str = "",
 ) -> str:
     """/etc/resolv.conf: the host's, with what was given in place of its parts.
 
-    A container of its own network cannot reach the host's loopback, and has no IPv6: such servers are left out. search `.`: none.
-    In the host's network and with nothing given, the host's file as it is.
+    A container of its own network cannot reach the host's loopback, nor IPv6 servers without an address of that family: such
+    servers are left out. search `.`: none. In the host's network and with nothing given, the host's file as it is.
+    service: the address of a name service, which asks the servers itself and knows names without a dot (ndots:0).
     """
     if host_network and not (servers or search or options):
         return host_text
     check(servers=servers, search=search, options=options)
     given = Resolver.parse(host_text)
-    usable = tuple(server for server in given.servers if host_network or _reachable(server))
+    usable = tuple(server for server in given.servers if host_network or _reachable(server, ipv6=ipv6))
+    wanted = tuple(options) or given.options
+    if service and not any(option.startswith("ndots:") for option in wanted):
+        wanted = (*wanted, "ndots:0")
     return Resolver(
-        servers=tuple(servers) or usable or FALLBACK_SERVERS,
+        servers=(service,) if service else tuple(servers) or usable or FALLBACK_SERVERS,
         search=tuple(word for word in search if word != NO_SEARCH) if search else given.search,
-        options=tuple(options) or given.options,
+        options=wanted,
         others=given.others,
     ).render()
 
@@ -215,13 +231,15 @@ def _is_address(text: str) -> bool:
     return _WORD.fullmatch(text) is not None
 
 
-def _reachable(server: str) -> bool:
-    """Whether a container with an IPv4 address of its own can ask this server."""
+def _reachable(server: str, *, ipv6: bool) -> bool:
+    """Whether a container with addresses of its own can ask this server; one with a zone is of a link that it has not."""
     try:
-        address = ipaddress.IPv4Address(server)
+        address = ipaddress.ip_address(server)
     except ValueError:
         return False
-    return not (address.is_loopback or address.is_unspecified)
+    if address.is_loopback or address.is_unspecified:
+        return False
+    return address.version == 4 or (ipv6 and not address.is_link_local)
 
 
 def _read(path: str) -> str:

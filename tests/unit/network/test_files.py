@@ -17,21 +17,21 @@ def lines(text: str) -> list[str]:
 
 class TestHosts:
     def test_the_own_name_comes_last_after_the_local_ones(self):
-        found = lines(files.hosts(WEB, address="172.30.0.2"))
+        found = lines(files.hosts(WEB, addresses=["172.30.0.2"]))
         assert found[0] == "127.0.0.1\tlocalhost"
         assert found[1].split() == ["::1", "localhost", "ip6-localhost", "ip6-loopback"]
         assert found[-1] == "172.30.0.2\t0123456789ab"
 
     def test_with_a_domain_the_full_name_comes_first_and_aliases_once(self):
         names = files.Names(hostname="web", domainname="example.org", aliases=("shop", "web"))
-        assert lines(files.hosts(names, address="172.30.0.2"))[-1] == "172.30.0.2\tweb.example.org web shop"
+        assert lines(files.hosts(names, addresses=["172.30.0.2"]))[-1] == "172.30.0.2\tweb.example.org web shop"
 
     def test_without_an_address_there_are_only_local_names(self):
         assert "0123456789ab" not in files.hosts(WEB)
 
     def test_extra_hosts_stand_before_the_own_name_in_their_order(self):
         text = files.hosts(
-            WEB, address="172.30.0.2", extra=("db:192.0.2.7", "db:192.0.2.8", "six=[2001:db8::1]", "seven:2001:db8::2")
+            WEB, addresses=["172.30.0.2"], extra=("db:192.0.2.7", "db:192.0.2.8", "six=[2001:db8::1]", "seven:2001:db8::2")
         )
         assert lines(text)[-5:] == [
             "192.0.2.7\tdb",

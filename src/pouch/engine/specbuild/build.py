@@ -89,7 +89,7 @@ def build(given: inputs.Inputs) -> Built:
     }
     filter_digest = _precompiled(given, spec)
     if host.uts_mode != "host":
-        spec["hostname"] = hostname(record.config, record.id)
+        spec["hostname"] = given.own_hostname or hostname(record.config, record.id)
         if record.config.domainname:
             spec["domainname"] = record.config.domainname
     return Built(spec, tuple(warnings), filter_digest)
@@ -254,16 +254,17 @@ def _namespaces(given: inputs.Inputs) -> list[inputs.Document]:
     kinds += [] if host.pid_mode == "host" else ["pid"]
     kinds += [] if host.ipc_mode == "host" else ["ipc"]
     kinds += [] if host.uts_mode == "host" else ["uts"]
-    kinds += [] if host.network_mode == "host" else ["network"]
+    kinds += [] if host.network_mode == "host" or given.netns else ["network"]
     kinds += [] if host.cgroupns_mode == "host" else ["cgroup"]
     kinds += [] if given.user_namespace_base is None else ["user"]
-    return [{"type": kind} for kind in kinds]
+    found: list[inputs.Document] = [{"type": kind} for kind in kinds]
+    return [*found, {"type": "network", "path": given.netns}] if given.netns else found
 
 
 def _sysctls(given: inputs.Inputs) -> dict[str, str]:
     host = given.record.config.host
     found: dict[str, str] = {}
-    if host.network_mode != "host":
+    if host.network_mode != "host" and not given.netns:
         # Docker's: low ports and ping without capabilities. In a user namespace only its own groups can be named.
         groups = "0 2147483647" if given.user_namespace_base is None else f"0 {RANGE - 1}"
         found |= {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": groups}

@@ -101,6 +101,10 @@ class Inputs:
     """Host files that become /etc/hosts, /etc/hostname, /etc/resolv.conf; empty: not bound."""
     hostname: str = ""
     resolv_conf: str = ""
+    own_hostname: str = ""
+    """The hostname where it is another container's, whose network it uses."""
+    netns: str = ""
+    """Path of a network namespace that is there already; empty: a new one, unless it is the host's."""
     user_namespace_base: int | None = None
     devices: tuple[DeviceNode, ...] = ()
     binds: Mapping[str, str] = field(default_factory=dict)

@@ -51,8 +51,8 @@ def build(given: inputs.Inputs) -> list[inputs.Document]:
 def _system(given: inputs.Inputs) -> list[inputs.OciMount]:
     host = given.record.config.host
     writable = host.privileged
-    if host.network_mode == "host" and given.user_namespace_base is not None:
-        # sysfs shows the network namespace, which belongs to the host: only a bind of the host's is allowed
+    if (host.network_mode == "host" or given.netns) and given.user_namespace_base is not None:
+        # sysfs shows the network namespace, which is not the container's own: only a bind of the host's is allowed
         sys = inputs.OciMount(target="/sys", kind="bind", source="/sys", options=("rbind", "rslave", *_QUIET, "ro"))
     else:
         sys = inputs.OciMount(
