@@ -392,6 +392,15 @@ def test_a_container_may_have_port_53_for_itself(place):
     assert asker.process.run(lambda: nft.list_table("ip", client.TABLE))
 
 
+def test_sockets_that_are_there_already_are_opened_anew(place):
+    """A daemon that was killed before it noted them does not know of them."""
+    asker = place.container(1)
+    for address in ("172.20.0.2", "172.20.0.3"):
+        place.put(asker, entry("asker", address), internal=True)
+        assert asker.resolve("asker") == ("NOERROR", [address])
+    assert asker.resolve("asker", stream=True) == ("NOERROR", ["172.20.0.3"])
+
+
 def test_a_port_that_is_taken_is_a_clear_error(place):
     asker = place.container(1)
     taken = asker.process.run(lambda: socket.create_server(("", 53)))

@@ -11,15 +11,13 @@ list   after (an id, "" at first)                                               
 end                                                                                           it ends
 ====== ====================================================================================== ==============
 
-The descriptors of a put are a datagram socket, a listening socket, and the pidfd of the container's process if there is one.
+The descriptors of a put are a datagram socket, a listening socket, and the pidfd of the container's process if there is one. The daemon imports this module: nothing that reads DNS.
 """
 
 from __future__ import annotations
 
 import json
 from typing import Any
-
-from pouch.names import book as books
 
 VERSION = 1
 """Programs of another one are told to end: what they know is told to a new one."""
@@ -41,17 +39,3 @@ def decode(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004 - one kind of error for whatever is wrong with it
     return document
-
-
-def entry(document: dict[str, Any]) -> books.Entry:
-    """The entry of a put. Raises ValueError, TypeError or KeyError for anything else."""
-    servers = document["servers"]
-    return books.Entry(
-        id=str(document["id"]),
-        members=tuple(
-            books.member(str(network), str(name), [str(one) for one in names], [str(one) for one in addresses])
-            for network, name, names, addresses in document["members"]
-        ),
-        servers=None if servers is None else tuple(str(server) for server in servers),
-        internal=bool(document["internal"]),
-    )

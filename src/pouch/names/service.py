@@ -95,7 +95,7 @@ class Service:
                 case "hello":
                     answer |= {"version": control.VERSION, "pid": self.pid}
                 case "put":
-                    self._put(control.entry(document), fds, sockets=bool(document["sockets"]))
+                    self._put(_entry(document), fds, sockets=bool(document["sockets"]))
                 case "drop":
                     self.drop(str(document["id"]))
                 case "hosts":
@@ -154,3 +154,17 @@ class Service:
                 self._idle = None
         elif self._idle is None:
             self._idle = self.loop.after(IDLE_SECONDS, self.loop.stop)
+
+
+def _entry(document: dict[str, Any]) -> books.Entry:
+    """The entry of a put. Raises ValueError, TypeError or KeyError for anything else."""
+    servers = document["servers"]
+    return books.Entry(
+        id=str(document["id"]),
+        members=tuple(
+            books.member(str(network), str(name), [str(one) for one in names], [str(one) for one in addresses])
+            for network, name, names, addresses in document["members"]
+        ),
+        servers=None if servers is None else tuple(str(server) for server in servers),
+        internal=bool(document["internal"]),
+    )

@@ -116,7 +116,12 @@ class Names:
         with contextlib.ExitStack() as opened:
             fds: list[int] = []
             if netns is not None:
-                fds = _open(netns, opened, f"container {container_id[:12]}", own_port_53=own_port_53)
+                what = f"container {container_id[:12]}"
+                try:
+                    fds = _open(netns, opened, what, own_port_53=own_port_53)
+                except errors.Conflict:
+                    self.drop(container_id)  # they may be its own, of a start that was not written down
+                    fds = _open(netns, opened, what, own_port_53=own_port_53)
                 if pid:
                     fds.append(processes.pidfd_open(pid))
                     opened.callback(os.close, fds[-1])
@@ -383,10 +388,13 @@ def _open(netns: int, opened: contextlib.ExitStack, what: str, *, own_port_53: b
 
 
 def _redirection(udp: int, tcp: int) -> str:
-    """Queries to port 53 of the service's address go to these ports, in a script for nft."""
+    """Queries to port 53 of the service's address go to these ports, in a script for nft. Put in the place of what is there."""
+    rules = (
+        f"ip daddr {ADDRESS} {kind} dport {PORT} dnat to {ADDRESS}:{port}"
+        for kind, port in (("udp", udp), ("tcp", tcp))
+    )
+    chain = f"ip {TABLE} output"
     return (
-        f"add table ip {TABLE}\ndelete table ip {TABLE}\n"
-        f"table ip {TABLE} {{\nchain output {{\ntype nat hook output priority -100;\n"
-        f"ip daddr {ADDRESS} udp dport {PORT} dnat to {ADDRESS}:{udp}\n"
-        f"ip daddr {ADDRESS} tcp dport {PORT} dnat to {ADDRESS}:{tcp}\n}}\n}}\n"
+        f"add table ip {TABLE}\nadd chain {chain} {{ type nat hook output priority -100; }}\nflush chain {chain}\n"
+        + "".join(f"add rule {chain} {rule}\n" for rule in rules)
     )

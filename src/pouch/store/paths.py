@@ -44,6 +44,7 @@ class Paths:
         <run>                       /run/pouch, 0711: ends with a reboot
         ├── pouchd.sock
         ├── pouchd.pid
+        ├── names.sock              0600: of the name service, which outlives the daemon (network/names.py)
         ├── exits/<id>              0700: exit files of the monitors
         └── containers/<id>/        the bundle: config.json, sockets
             ├── rootfs/             the overlay
