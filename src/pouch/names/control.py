@@ -11,7 +11,8 @@ list   after (an id, "" at first)                                               
 end                                                                                           it ends
 ====== ====================================================================================== ==============
 
-The descriptors of a put are a datagram socket, a listening socket, and the pidfd of the container's process if there is one. The daemon imports this module: nothing that reads DNS.
+The descriptors of a put are a datagram socket, a listening socket, and the pidfd of the container's process if there is one.
+The daemon imports this module: nothing here reads DNS.
 """
 
 from __future__ import annotations
