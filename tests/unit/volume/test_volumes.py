@@ -9,16 +9,10 @@ import pytest
 
 from pouch.spec import errors, volume
 from pouch.store import volume_records
-from pouch.volume import volumes
 
 
 def config(name="", **more):
     return volume.VolumeConfig(name=name, **more)
-
-
-def again(places, database):
-    """As after a restart of the daemon."""
-    return volumes.Volumes(places, database)
 
 
 def test_a_volume_is_a_directory_that_stays(all_volumes, places):
@@ -153,38 +147,38 @@ def test_volumes_of_a_driver_that_is_not_there(all_volumes):
 # -- crashes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_removal_that_was_begun_is_finished(all_volumes, places, database):
+def test_a_removal_that_was_begun_is_finished(all_volumes, places, database, restarted):
     for name in ("before", "after"):
         all_volumes.create(config(name))
         database.set_volume_state(name, volume_records.VolumeState.REMOVING)
     os.rename(f"{places.volumes}/after", f"{places.volumes}/.removed-1")
     assert [one.name for one in database.volumes()] == []
-    assert again(places, database).restore({}) == []
+    assert restarted().restore({}) == []
     assert database.volumes(volume_records.VolumeState.REMOVING) == []
     assert os.listdir(places.volumes) == []
 
 
-def test_users_of_before_that_are_none_any_more_are_let_go(all_volumes, places, database):
+def test_users_of_before_that_are_none_any_more_are_let_go(all_volumes, restarted):
     all_volumes.create(config("data"))
     all_volumes.mount("data", "alive")
     all_volumes.mount("data", "dead")
-    restarted = again(places, database)
-    assert restarted.restore({"data": ["alive"]}) == []
-    assert restarted.users("data") == ("alive",)
+    later = restarted()
+    assert later.restore({"data": ["alive"]}) == []
+    assert later.users("data") == ("alive",)
 
 
-def test_a_volume_without_its_directory_is_made_whole_when_it_is_needed(all_volumes, places, database):
+def test_a_volume_without_its_directory_is_made_whole_when_it_is_needed(database, restarted):
     database.insert_volume(volume.Volume(name="data", driver="local", created=""))
-    assert os.path.isdir(again(places, database).mount("data", "c1"))
+    assert os.path.isdir(restarted().mount("data", "c1"))
 
 
-def test_files_without_a_record_are_kept_as_a_volume(places, database):
+def test_files_without_a_record_are_kept_as_a_volume(places, restarted):
     os.makedirs(f"{places.volumes}/data/_data")
     os.makedirs(f"{places.volumes}/{'ab' * 32}/_data")
     os.makedirs(f"{places.volumes}/{'cd' * 32}/_data")
     for name in ("data", "ab" * 32):
         open(f"{places.volumes}/{name}/_data/file", "w", encoding="ascii").close()
-    restored = again(places, database)
+    restored = restarted()
     assert restored.restore({}) == [
         f"volume {'ab' * 32}: its record was lost, its files are kept",
         "volume data: its record was lost, its files are kept",
@@ -217,16 +211,16 @@ def test_an_empty_volume_is_filled_once(all_volumes, view):
     assert os.listdir(place) == ["other"]
 
 
-def test_a_filling_that_was_cut_off_goes_on(all_volumes, view, places, database):
+def test_a_filling_that_was_cut_off_goes_on(all_volumes, view, database, restarted):
     (view / "data/second").write_text("too")
     all_volumes.create(config("data"))
     place = all_volumes.mount("data", "c1")
     database.set_volume_state("data", volume_records.VolumeState.FILLING)
     with open(f"{place}/file", "w", encoding="ascii") as file:
         file.write("of a container meanwhile")
-    restarted = again(places, database)
-    restarted.restore({"data": ["c1"]})
-    restarted.fill("data", place, str(view), "/data")
+    later = restarted()
+    later.restore({"data": ["c1"]})
+    later.fill("data", place, str(view), "/data")
     assert sorted(os.listdir(place)) == ["file", "second"]
     with open(f"{place}/file", encoding="ascii") as file:
         assert file.read() == "of a container meanwhile"
