@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pouch.engine.record import Record
 from pouch.spec import container, errors, ids, volume
+from pouch.volume import local
 
 VOLUME = "volume"
 _MODES = frozenset(("ro", "rw", "z", "Z"))
@@ -21,15 +22,19 @@ def of(
     Raises InvalidInput.
     """
     asked = [_with_driver(one, config.host.volume_driver) for one in config.host.mounts]
-    found = {one.target: one for one in asked}
-    for other, read_only in others:
+    found: dict[str, container.Mount] = {}
+    for other, read_only in others:  # the last of them wins
         for one in other.mounts:
-            if one.kind != "tmpfs" and one.target not in found:
+            if one.kind != "tmpfs":
                 found[one.target] = dataclasses.replace(one, read_only=one.read_only or read_only)
+    found |= {one.target: one for one in asked}
     for text in (*config.volumes, *image_volumes):
         target = _target(text)
         if target not in found:
             found[target] = _anonymous(target, config.host.volume_driver)
+    for one in found.values():
+        if one.kind == VOLUME and one.source and one.volume is not None and one.volume.driver in ("", volume.LOCAL):
+            local.check_name(one.source)
     return tuple(_named(one) for one in found.values())
 
 

@@ -149,10 +149,14 @@ class _Preparation:
 
     def _fill_volumes(self, view: str) -> None:
         """At the first start only, as Docker does when it makes the container: what somebody empties later stays empty."""
+        wanted = [one for one in self._asked if one.kind == mounts.VOLUME]
+        for one in wanted:
+            if inroot.exists(view, one.target) and not stat.S_ISDIR(inroot.stat(view, one.target).st_mode):
+                raise errors.InvalidInput(f"cannot mount volume over existing file, file exists {one.target}")
         if self._record.state.started_at:
             return
-        for one in self._asked:
-            if one.kind == mounts.VOLUME and not (one.volume is not None and one.volume.no_copy):
+        for one in wanted:
+            if not (one.volume is not None and one.volume.no_copy):
                 self._warnings += self._equipment.volumes.fill(one.source, self._volumes[one.source], view, one.target)
 
     def _missing_directory(self, view: str) -> Iterator[rich_plan.File]:

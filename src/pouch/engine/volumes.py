@@ -7,6 +7,7 @@ volume is removed in its name's turn. So one that a container names is never tak
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,8 +49,13 @@ class Volumes:
 
     async def get(self, name: str) -> views.VolumeView:
         """See the facade."""
-        found = await self._equipment.pools.streams(self._equipment.volumes.get, name)
-        return self._view(found, users(self._shelf))
+        room = self._equipment.volumes
+        found = await self._equipment.pools.streams(room.get, name)
+        known, scope = await self._equipment.pools.streams(room.details, found)
+        view = self._view(found, users(self._shelf))
+        return dataclasses.replace(
+            view, scope=scope, status=known.status, mountpoint=known.mountpoint or view.mountpoint
+        )
 
     async def remove(self, name: str, force: bool = False) -> None:
         """See the facade."""
