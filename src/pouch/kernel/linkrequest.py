@@ -31,7 +31,7 @@ IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_NET_NS_FD = 20, 26, 28
 INFO_KIND, INFO_DATA, INFO_SLAVE_KIND, INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_PEER = 1
 _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 5
-_BRPORT_ISOLATED = 33
+_BRPORT_MODE, _BRPORT_ISOLATED = 4, 33
 _MACVLAN_MODE, _VLAN_ID = 1, 1
 _INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 IFA_ADDRESS, IFA_LOCAL, _IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
@@ -39,7 +39,9 @@ _NO_DUPLICATE_DETECTION = 0x02
 PERMANENT = 0x80
 """IFA_F_PERMANENT: an address that somebody set, rather than one that a router advertised."""
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
-TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, TYPE_UNICAST = 254, 3, 0, 1
+_RTA_PRIORITY = 6
+TABLE_MAIN, _TABLE_LOCAL, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, TYPE_UNICAST, _TYPE_LOCAL = 254, 255, 3, 0, 1, 2
+_AFTER_THE_KERNELS = 4096  # a metric: the kernel's own route to ::1 comes first
 UP = 1
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -133,8 +135,12 @@ def no_ipv6_address(link: Key) -> netlink.Request:
 
 def isolate(port: Key) -> netlink.Request:
     """Let a bridge's port reach no other isolated port, only the bridge itself (IFLA_BRPORT_ISOLATED)."""
-    data = netlink.nested(INFO_SLAVE_DATA, netlink.u8(_BRPORT_ISOLATED, 1))
-    return _set(port, "isolated", netlink.nested(IFLA_LINKINFO, netlink.text(INFO_SLAVE_KIND, "bridge"), data))
+    return _set_port(port, "isolated", netlink.u8(_BRPORT_ISOLATED, 1))
+
+
+def reflect(port: Key) -> netlink.Request:
+    """Let a bridge's port send out what came in by it (hairpin mode, IFLA_BRPORT_MODE)."""
+    return _set_port(port, "hairpin", netlink.u8(_BRPORT_MODE, 1))
 
 
 def delete(name: str) -> netlink.Request:
@@ -173,6 +179,18 @@ def default_route(index: int, gateway: Address, *, replace: bool) -> netlink.Req
     return netlink.Request(NEWROUTE, "RTM_NEWROUTE", f"default via {gateway}", payload, flags, tolerated)
 
 
+def loopback_route(index: int) -> netlink.Request:
+    """Let packets to ::1 be for this host also where they come in by this link; goes with the link.
+
+    Only those whose address was translated to it on arrival: others to ::1 the kernel drops before.
+    """
+    payload = ROUTE.pack(socket.AF_INET6, 128, 0, 0, _TABLE_LOCAL, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _TYPE_LOCAL, 0)
+    payload += netlink.attribute(RTA_DST, ipaddress.IPv6Address("::1").packed) + netlink.u32(RTA_OIF, index)
+    payload += netlink.u32(_RTA_PRIORITY, _AFTER_THE_KERNELS)
+    flags = netlink.CREATE | netlink.EXCLUSIVE
+    return netlink.Request(NEWROUTE, "RTM_NEWROUTE", f"::1 by link {index}", payload, flags, frozenset({errno.EEXIST}))
+
+
 def check_name(name: str) -> None:
     """A link's name as the kernel wants it (dev_valid_name). Raises InvalidInput."""
     if not name or len(name.encode()) > NAME_MAX or name in {".", ".."} or any(c in "/: \t\n\0" for c in name):
@@ -203,6 +221,13 @@ def _set(link: Key, what: str, attributes: bytes, flags: int = 0) -> netlink.Req
     """A change of flags or attributes of one link."""
     index, name = (link, b"") if isinstance(link, int) else (0, netlink.text(IFLA_IFNAME, link))
     return netlink.Request(SETLINK, "RTM_SETLINK", f"{link} {what}", link_payload(index, flags) + name + attributes)
+
+
+def _set_port(port: Key, what: str, attributes: bytes) -> netlink.Request:
+    """A change of what a bridge's port does. By RTM_NEWLINK: RTM_SETLINK takes no notice of a port's attributes."""
+    data = netlink.nested(INFO_SLAVE_DATA, attributes)
+    request = _set(port, what, netlink.nested(IFLA_LINKINFO, netlink.text(INFO_SLAVE_KIND, "bridge"), data))
+    return dataclasses.replace(request, kind=NEWLINK, name="RTM_NEWLINK")
 
 
 def _address_payload(index: int, address: Interface) -> bytes:

@@ -15,12 +15,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from pouch.kernel import nfnetlink, nft
-from pouch.network import ruleset, sysctl
+from pouch.network import reach, ruleset
 from pouch.spec import errors, network
 
 _log = logging.getLogger("pouch.network")
 
-_NETWORK, _CONTAINER = "network ", "container "
+_NETWORK, _CONTAINER, _HOST = "network ", "container ", "host"
 _REWRITTEN = frozenset({errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EINVAL})
 """Answers to a change of elements that mean: the table is not as we left it."""
 _ATTEMPTS = 3
@@ -49,7 +49,10 @@ class Firewall:
         self._networks: dict[str, network.Network] = {}
         self._wanted: dict[str, frozenset[ruleset.Element]] = {}  # by what they are for
         self._owners: dict[tuple[str, bytes], str] = {}
-        self._localnet: set[str] = set()  # networks whose bridge lets packets from 127.0.0.1 out
+        self._published: dict[str, Published] = {}
+        self._loopback: set[tuple[int, str]] = (
+            set()
+        )  # IP versions and networks whose bridges let answers to loopback in
         self._monitor: Monitor | None = None
         self._whole = False  # whether the table is as wanted, as far as the news say
 
@@ -65,7 +68,8 @@ class Firewall:
                     self._want(_NETWORK + one.id, ruleset.of_network(one))
             for container_id, (ports, ipv4, ipv6) in published.items():
                 self._want(_CONTAINER + container_id, _of_ports(ports, ipv4, ipv6))
-                self._note_loopback(ports, ipv4)
+                self._published[container_id] = ports, ipv4, ipv6
+                self._note_loopback(ports, ipv4, ipv6)
 
     def add_network(self, one: network.Network) -> None:
         """Let a bridge network through, or change what is let through. Nothing for other drivers, and where it is so already.
@@ -78,30 +82,43 @@ class Firewall:
         with self._lock:
             self._networks[one.id] = one
             self._change(_NETWORK + one.id, elements)
-            self._open_loopback(one.id)
+            for version in (4, 6):
+                if (version, one.id) in self._loopback:
+                    reach.loopback(version, one.link)
 
     def remove_network(self, network_id: str) -> None:
         """Forget a network; one that is unknown is fine."""
         with self._lock:
             self._networks.pop(network_id, None)
-            self._localnet.discard(network_id)
+            self._loopback -= {(4, network_id), (6, network_id)}
             self._change(_NETWORK + network_id, frozenset())
 
-    def publish(self, container_id: str, ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
+    def publish(
+        self, container_id: str, ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str, host_link: str = ""
+    ) -> None:
         """Lead these ports of the host to a container, in place of what was published of it before.
 
-        A port of a family in which the container has no address is left out. Raises Conflict where another container has one of them.
+        host_link: our end of the interface that has these addresses. A port of a family in which the container has no address is
+        left out. Raises Conflict where another container has one of them.
         """
         elements = _of_ports(ports, ipv4, ipv6)
         with self._lock:
+            self._published[container_id] = ports, ipv4, ipv6
+            self._note_host()
             self._change(_CONTAINER + container_id, elements)
-            for network_id in self._note_loopback(ports, ipv4):
-                self._open_loopback(network_id)
+            for version, network_id in self._note_loopback(ports, ipv4, ipv6):
+                reach.loopback(version, self._networks[network_id].link)
+        if elements and host_link:
+            reach.hairpin(host_link)
+        reach.forget_flows(ports, ipv4, ipv6)
 
     def unpublish(self, container_id: str) -> None:
         """Take back what was published of a container; nothing is fine."""
         with self._lock:
             self._change(_CONTAINER + container_id, frozenset())
+            published = self._published.pop(container_id, None)
+        if published is not None:
+            reach.forget_container(*published)
 
     # what is there
 
@@ -110,6 +127,7 @@ class Firewall:
         with self._lock:
             self._look()
             if self._whole:
+                self._note_host()
                 return False
             self._write()
             return True
@@ -142,7 +160,8 @@ class Firewall:
         self._networks.clear()
         self._wanted.clear()
         self._owners.clear()
-        self._localnet.clear()
+        self._published.clear()
+        self._loopback.clear()
         self._whole = False
 
     def _want(self, owner: str, elements: frozenset[ruleset.Element]) -> None:
@@ -182,10 +201,13 @@ class Firewall:
 
     def _write(self) -> None:
         """The whole table in one transaction; again where somebody else wrote to it meanwhile."""
+        self._want(_HOST, _of_host())
         for _ in range(_ATTEMPTS):
             self.monitor()
             wanted = [element for elements in self._wanted.values() for element in elements]
             nft.apply(ruleset.script(self.table, wanted))
+            for version, network_id in self._loopback:
+                reach.loopback(version, self._networks[network_id].link)
             self._whole = True
             self._look(own=True)
             if self._whole:
@@ -197,21 +219,25 @@ class Firewall:
         if self.monitor().take(own=own):
             self._whole = False
 
-    def _note_loopback(self, ports: Sequence[network.PublishedPort], ipv4: str) -> list[str]:
-        """The network of a container of which something is published at 127.0.0.1: noted, and returned where it is new."""
-        if not (ipv4 and any(_reaches_loopback(port.host_ip) for port in ports)):
-            return []
-        address = ipaddress.ip_address(ipv4)
-        others = (one for one in self._networks.values() if one.id not in self._localnet)
-        found = [one.id for one in others if any(address in subnet for subnet in ruleset.subnets(one))]
-        self._localnet.update(found)
-        return found
+    def _note_host(self) -> None:
+        """Follow what the host can do: modules come and go."""
+        elements = _of_host()
+        if elements != self._wanted.get(_HOST, frozenset()):
+            self._change(_HOST, elements)
 
-    def _open_loopback(self, network_id: str) -> None:
-        """Let packets from 127.0.0.1 leave by the bridge: only once the rule is there that keeps containers out of it."""
-        if network_id in self._localnet:
-            path = f"/proc/sys/net/ipv4/conf/{self._networks[network_id].link}/route_localnet"
-            sysctl.write(path, "1", missing_ok=True)
+    def _note_loopback(self, ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> Iterable[tuple[int, str]]:
+        """Where a container's ports are published at loopback: IP versions and networks that are new, noted."""
+        new = []
+        for version, address in ((4, ipv4), (6, ipv6)):
+            if address and any(_at_loopback(port.host_ip, version) for port in ports):
+                place = ipaddress.ip_address(address)
+                new += [
+                    (version, one.id)
+                    for one in self._networks.values()
+                    if (version, one.id) not in self._loopback and any(place in net for net in ruleset.subnets(one))
+                ]
+        self._loopback.update(new)
+        return new
 
 
 class Monitor:
@@ -267,14 +293,18 @@ class Monitor:
                 self._others = True
 
 
+def _of_host() -> frozenset[ruleset.Element]:
+    return ruleset.untranslated_loopback() if reach.bridged(6) else frozenset()
+
+
 def _of_ports(ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> frozenset[ruleset.Element]:
     found = (ruleset.of_port(port, ipv4, ipv6) for port in ports)
     return frozenset(element for element in found if element is not None)
 
 
-def _reaches_loopback(host_ip: str) -> bool:
+def _at_loopback(host_ip: str, version: int) -> bool:
     address = ipaddress.ip_address(host_ip)
-    return address.version == 4 and (address.is_unspecified or address.is_loopback)
+    return address.version == version and (address.is_unspecified or address.is_loopback)
 
 
 def _taken(element: ruleset.Element) -> errors.Conflict:

@@ -40,6 +40,7 @@ set masqueraded { type ifname; }
 set neighbours { type ifname . ifname; }
 set given4 { type ifname . ipv4_addr; flags interval; }
 set given6 { type ifname . ipv6_addr; flags interval; }
+set untranslated { type ipv6_addr; }
 map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
 map any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
 map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -64,6 +65,7 @@ chain prerouting {
 }
 chain output {
     type nat hook output priority -100; policy accept;
+    ip6 daddr @untranslated return
     fib daddr type local jump published
 }
 chain published {
@@ -94,7 +96,9 @@ chain postrouting {
 chain entering {
     ip saddr 127.0.0.0/8 masquerade
     ip6 saddr ::1 masquerade
-    iifname @bridges ct status dnat masquerade comment "to answer past the host would be no answer"
+    ct status dnat oifname . ip saddr @given4 masquerade comment "to answer past the host would be no answer"
+    ct status dnat oifname . ip6 saddr @given6 masquerade
+    ct status dnat iifname @bridges masquerade comment "its way back may be another network"
 }
 """
 
@@ -162,6 +166,11 @@ def of_port(port: network.PublishedPort, ipv4: str, ipv6: str) -> Element | None
     if host.is_unspecified:
         return Element(f"any{host.version}", text, key, value=value)
     return Element(f"at{host.version}", f"{host} . {text}", host.packed + key, value=value)
+
+
+def untranslated_loopback() -> frozenset[Element]:
+    """What is wanted where answers to ::1 would not come back: a port there is refused at once rather than never answered."""
+    return frozenset({Element("untranslated", "::1", ipaddress.IPv6Address("::1").packed)})
 
 
 def enabled(text: str) -> bool:

@@ -1,0 +1,79 @@
+"""What a published port needs beside the rules, so that the host itself and the container's own bridge reach it."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Sequence
+
+from pouch.kernel import conntrack, linkrequest, rtnetlink
+from pouch.network import sysctl
+from pouch.spec import errors, network
+
+_log = logging.getLogger("pouch.network")
+
+_BRIDGED = {4: "/proc/sys/net/bridge/bridge-nf-call-iptables", 6: "/proc/sys/net/bridge/bridge-nf-call-ip6tables"}
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_GONE = frozenset({errno.ENODEV, errno.ENOENT})
+
+
+def bridged(version: int) -> bool:
+    """Whether the kernel translates addresses already where a packet enters a bridge (the module br_netfilter)."""
+    return sysctl.read(_BRIDGED[version]) == "1"
+
+
+def loopback(version: int, link: str) -> None:
+    """Let answers to 127.0.0.1 (::1) come back by this bridge. Only where a rule keeps containers from the host's own 127.0.0.0/8.
+
+    For ::1 this is not enough where addresses are translated too early (`bridged`): then the kernel takes the answer for a forgery.
+    """
+    if version == 4:
+        sysctl.write(f"/proc/sys/net/ipv4/conf/{link}/route_localnet", "1", missing_ok=True)
+        return
+    with rtnetlink.RouteSocket() as kernel:
+        found = kernel.find_link(link)
+        if found is None:
+            return
+        try:
+            kernel.run(linkrequest.loopback_route(found.index))
+        except errors.KernelError as error:
+            _log.warning("ports published at ::1 are not reached by %s: %s", link, error)
+
+
+def hairpin(host_link: str) -> None:
+    """Let a container reach its own published ports where addresses are translated before the bridge decides (`bridged`).
+
+    A bridge sends nothing back where it came from unless told so. Elsewhere the packet comes down to the host and goes up again.
+    """
+    if not (bridged(4) or bridged(6)):
+        return
+    with rtnetlink.RouteSocket() as kernel:
+        try:
+            kernel.run(linkrequest.reflect(host_link))
+        except errors.KernelError as error:
+            if error.errno not in _GONE:
+                _log.warning("a container cannot reach its own ports: %s", error)
+
+
+def forget_flows(ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
+    """Let flows to these UDP ports begin anew where somebody else than the container answers them: they are older than its rules."""
+    for version, stays in ((4, ipv4), (6, ipv6)):
+        if stays and (numbers := _udp(ports, version)):
+            conntrack.forget(_FAMILIES[version], socket.IPPROTO_UDP, numbers, answers_not=stays)
+
+
+def forget_container(ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
+    """Let flows to these UDP ports begin anew where the container answers them: it does not any more."""
+    for version, gone in ((4, ipv4), (6, ipv6)):
+        if gone and (numbers := _udp(ports, version)):
+            conntrack.forget(_FAMILIES[version], socket.IPPROTO_UDP, numbers, answers=gone)
+
+
+def _udp(ports: Sequence[network.PublishedPort], version: int) -> set[int]:
+    return {
+        port.host_port
+        for port in ports
+        if port.protocol == "udp" and ipaddress.ip_address(port.host_ip).version == version
+    }
