@@ -84,9 +84,9 @@ async def test_a_missing_image_is_told_with_the_way_to_get_one():
 
 async def test_a_wrong_mode_is_the_daemons_error_where_we_do_not_know_it():
     async with edge_client.running() as daemon:
-        code, _, err = await output(daemon, "create", "-v", "data:/data", "debian")
+        code, _, err = await output(daemon, "create", "-v", "data:/data:sideways", "debian")
         assert code == 1
-        assert "named volumes come with a later version" in err
+        assert "invalid mode: sideways" in err
         assert not daemon.engine.calls
 
 

@@ -174,7 +174,7 @@ def test_every_member_of_the_document_is_one_the_daemon_knows():
         (["--device", "/a:/b:rwm:x"], "invalid device specification"),
         (["--mount", "type=bind,source=/a"], "target is required"),
         (["--mount", "bind"], "must be a key=value pair"),
-        (["--mount", "type=bind,target=/b,tmpfs-size=1m"], "unexpected key 'tmpfs-size'"),
+        (["--mount", "type=bind,target=/b,tmpfs-size=1m"], "cannot mix 'tmpfs-*' options with mount type 'bind'"),
         (["--mount", "type=tmpfs,target=/b,tmpfs-mode=9"], "expected octal digits"),
         (["--mount", "type=bind,target=/b,readonly=maybe"], "invalid value for readonly"),
         (["-p", "x"], "invalid containerPort"),

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from support import edge_client
 
-from pouch.edge.http import mounts, translate
+from pouch.edge.http import translate
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import decode
 from pouch.spec import container, errors
@@ -266,62 +266,6 @@ def test_a_wrong_umask_is_refused(umask):
         config(b'{"Image":"i","Umask":' + umask + b"}")
 
 
-def test_binds():
-    found = host(b'{"Binds":["/a:/b","/c/:/d/../e:ro,rshared,Z","/f:/g:bind-nonrecursive"]}').mounts
-    assert found == (
-        container.Mount(kind="bind", source="/a", target="/b", make_source=True),
-        container.Mount(kind="bind", source="/c", target="/e", read_only=True, propagation="rshared", make_source=True),
-        container.Mount(kind="bind", source="/f", target="/g", options=("bind",), make_source=True),
-    )
-
-
-def test_mounts_and_tmpfs():
-    found = host(
-        b'{"Mounts":[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"Propagation":"slave"}},'
-        b'{"Type":"tmpfs","Target":"/c","TmpfsOptions":{"SizeBytes":4096,"Mode":1023}}],'
-        b'"Tmpfs":{"/run":"ro,size=1m,rw"}}'
-    ).mounts
-    assert found == (
-        container.Mount(kind="bind", source="/a", target="/b", read_only=True, propagation="slave"),
-        container.Mount(kind="tmpfs", source="tmpfs", target="/c", options=("size=4096", "mode=1777")),
-        container.Mount(kind="tmpfs", source="tmpfs", target="/run", read_only=True, options=("size=1m",)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("document", "kind", "sentence"),
-    [
-        (b'{"Binds":["/a"]}', errors.InvalidInput, "invalid volume specification: '/a'"),
-        (b'{"Binds":["/a:/b:ro:x"]}', errors.InvalidInput, "invalid volume specification"),
-        (b'{"Binds":["/a:b"]}', errors.InvalidInput, "mount path must be absolute"),
-        (b'{"Binds":["/a:/"]}', errors.InvalidInput, "destination can't be '/'"),
-        (b'{"Binds":["/a:/b:sideways"]}', errors.InvalidInput, "invalid mode: sideways"),
-        (b'{"Binds":["./a:/b"]}', errors.InvalidInput, "includes invalid characters for a local volume name"),
-        (b'{"Binds":["data:/b"]}', errors.Unsupported, "volume data: named volumes come with a later version"),
-        (b'{"Binds":["/a:/b","/c:/b/"]}', errors.InvalidInput, "Duplicate mount point: /b"),
-        (b'{"Mounts":[{"Type":"bind","Target":"/b"}]}', errors.InvalidInput, "field Source must not be empty"),
-        (b'{"Mounts":[{"Type":"bind","Source":"/a"}]}', errors.InvalidInput, "field Target must not be empty"),
-        (b'{"Mounts":[{"Type":"bind","Source":"a","Target":"/b"}]}', errors.InvalidInput, "'a' mount path must be"),
-        (b'{"Mounts":[{"Type":"npipe","Target":"/b"}]}', errors.InvalidInput, "mount type unknown: 'npipe'"),
-        (b'{"Mounts":[{"Type":"volume","Target":"/b"}]}', errors.Unsupported, "volume /b"),
-        (b'{"Mounts":[{"Type":"tmpfs","Source":"/a","Target":"/b"}]}', errors.InvalidInput, "must not be specified"),
-        (b'{"Tmpfs":{"run":""}}', errors.InvalidInput, "mount path must be absolute"),
-    ],
-)
-def test_wrong_mounts_are_refused(document, kind, sentence):
-    with pytest.raises(kind) as caught:
-        host(document)
-    assert sentence in caught.value.message
-
-
-def test_mounts_are_shown_as_they_were_asked_for():
-    given = schema.HostConfig(Binds=["/a:/b", "/c:/d:ro,rshared"], Tmpfs={"/e": "size=1m"})
-    found = container.HostConfig(mounts=mounts.from_host_config(given))
-    assert mounts.binds(found) == given.Binds
-    assert mounts.tmpfs(found) == given.Tmpfs
-    assert [point["Destination"] for point in mounts.points(found)] == ["/b", "/d", "/e"]
-
-
 @pytest.mark.parametrize(
     ("document", "words"),
     [
@@ -329,7 +273,6 @@ def test_mounts_are_shown_as_they_were_asked_for():
         (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"n":{"Links":["c:d"]}}}}', "links have no effect"),
         (b'{"Image":"i","HostConfig":{"MemorySwappiness":10}}', "MemorySwappiness"),
         (b'{"Image":"i","Healthcheck":{"Test":["CMD","x"]}}', "Healthcheck"),
-        (b'{"Image":"i","Volumes":{"/data":null}}', "volume /data"),
         (b'{"Image":"i","HostConfig":{"StorageOpt":{"size":"1g"}}}', "HostConfig.StorageOpt"),
     ],
 )

@@ -105,7 +105,7 @@ async def test_the_daemons_end_stops_them_only_with_the_host(monkeypatch, down):
 async def test_a_restart_that_waits_is_left_to_the_next_daemon(monkeypatch):
     one = shelved("a", container.Status.RESTARTING)
     clock = values.FakeClock()
-    life = lifecycle.Lifecycle(types.SimpleNamespace(clock=clock), None)
+    life = lifecycle.Lifecycle(types.SimpleNamespace(clock=clock), None, None)
     started = []
 
     async def start(one):

@@ -168,7 +168,7 @@ def test_the_clients_mount_replaces_ours_and_deeper_ones_come_later():
         container.Mount(kind="bind", source="/a", target="/data", read_only=True),
         container.Mount(kind="tmpfs", source="tmpfs", target="/dev/shm", options=("size=1m",)),
     )
-    spec = built(engine.record(host=HostConfig(mounts=asked)), directories=frozenset({"/data"})).spec
+    spec = built(engine.record(mounts=asked), directories=frozenset({"/data"})).spec
     targets = [one["destination"] for one in spec["mounts"]]
     assert targets.count("/dev/shm") == 1
     assert targets.index("/data") < targets.index("/data/deep")
@@ -177,7 +177,7 @@ def test_the_clients_mount_replaces_ours_and_deeper_ones_come_later():
 
 def test_an_idmapped_clone_takes_the_place_of_its_source():
     asked = container.Mount(kind="bind", source="/a", target="/data")
-    spec = built(engine.record(host=HostConfig(mounts=(asked,))), binds={"/data": "/run/clone"}).spec
+    spec = built(engine.record(mounts=(asked,)), binds={"/data": "/run/clone"}).spec
     assert mount_at(spec, "/data")["source"] == "/run/clone"
 
 
