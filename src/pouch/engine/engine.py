@@ -18,6 +18,7 @@ from pouch.engine import (
     groups,
     lifecycle,
     network_shelf,
+    network_watch,
     networks,
     predefined,
     progress,
@@ -75,10 +76,14 @@ class Engine:
         self.events = equipment.events
         self.system = system.System(equipment, self._shelf, self.volumes)
         self._flusher = durability.Flusher(equipment)
+        self._watch = network_watch.Watch(equipment, self._shelf)
 
     async def recover(self) -> None:
         """Put right what the last daemon left, and adopt what still runs."""
-        await recover.recover(self.equipment, self._shelf, self._life)
+        await recover.recover(self.equipment, self._shelf, self._life, self.networks)
+        await self.networks.put_right()
+        await self._watch.sync()
+        self._watch.start()
         self._flusher.start()
 
     async def farewell(self) -> None:
@@ -95,6 +100,8 @@ class Engine:
         await self.transfers.close()
         await self._life.close()
         await self._flusher.close()
+        await self._watch.close()
+        await self.equipment.pools.fs(self.equipment.names.close)
 
 
 @contextlib.asynccontextmanager
@@ -156,6 +163,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             links=devices,
             firewall=table,
             names=name_service.Names(paths.run),
+            daemon_id=_daemon_id(database),
             networks=shelf_of_networks,
             volumes=volume_room.Volumes(paths, database),
             host=_host(settings, systemd=systemd),
@@ -212,6 +220,14 @@ def _default_network(
             devices.claim(default)
         except errors.KernelError as error:  # containers with --network none or host can do without
             log.warning("bridge %s: %s", settings.bridge, error)
+
+
+def _daemon_id(database: db.Database) -> str:
+    found = database.get_meta("daemon-id")
+    if found is None:
+        found = os.urandom(16).hex()
+        database.set_meta("daemon-id", found)
+    return found
 
 
 def _runtimes(settings: engine_settings.Settings, paths: store_paths.Paths, *, systemd: bool) -> dict[str, oci.Runtime]:

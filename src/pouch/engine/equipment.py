@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pouch.engine import clock as clocks
@@ -107,11 +107,15 @@ class Equipment:
     names: name_service.Names
     volumes: volume_room.Volumes
     networks: network_shelf.NetworkShelf
+    daemon_id: str
+    """What only this daemon has: a UUID, the same for as long as its database."""
     host: inputs.Host
     tools: rich_plan.Tools
     kernel_word: memory.KernelWord
     ranges: Ranges = field(default_factory=Ranges)
     filters: Filters = field(default_factory=Filters)
+    served: Callable[[], None] = lambda: None
+    """Told from any thread that the name service has something to serve."""
     user_namespaces: bool = True
     """Whether this host can give a container a user namespace with idmapped layers."""
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from pouch.engine import clock as clocks
 from pouch.engine import record as records
-from pouch.spec import event
+from pouch.spec import event, network
 
 KEPT = 1024
 WAITING = 4096
@@ -65,6 +65,17 @@ def of_container(bus: Events, record: records.Record, action: str, **attributes:
     """Tell of a container, with Docker's attributes."""
     found = {**record.labels, "image": record.image_name, "name": record.name, **attributes}
     bus.publish("container", action, record.id, found)
+
+
+def of_network(bus: Events, one: network.Network, action: str) -> None:
+    """Tell of a network, with Docker's attributes."""
+    bus.publish("network", action, one.id, {**one.config.labels, "name": one.name, "type": one.driver})
+
+
+def of_membership(bus: Events, place: network.Endpoint, action: str, container_id: str) -> None:
+    """Tell of a container that joins or leaves a network."""
+    found = {"container": container_id, "name": place.network_name, "type": place.driver}
+    bus.publish("network", action, place.network_id, found)
 
 
 class _Listener:

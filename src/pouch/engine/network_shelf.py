@@ -90,11 +90,12 @@ class NetworkShelf:
         self._add(one)
         return one
 
-    async def insert(self, one: network.Network, created_ns: int) -> None:
-        """Note a new one. Conflict in Docker's sentence when the name is taken."""
-        await self._pools.db(
-            self._database.insert_network, one.id, one.name, created_ns, _encode(one), pools=pool_rows(one)
-        )
+    def note(self, one: network.Network, created_ns: int) -> None:
+        """Write down a new one, which nobody finds before it is added. Blocking. Conflict in Docker's sentence when the name is taken."""
+        self._database.insert_network(one.id, one.name, created_ns, _encode(one), pools=pool_rows(one))
+
+    def add(self, one: network.Network) -> None:
+        """Have it found from now on."""
         self._add(one)
 
     async def doom(self, one: network.Network) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import logging
 
 from pouch.engine import cleanup, lifecycle, restart, shelf, volumes
 from pouch.engine import equipment as tools
+from pouch.engine import networks as network_service
 from pouch.engine import record as records
 from pouch.kernel import process
 from pouch.runtime import exits, monitor
@@ -27,14 +28,15 @@ from pouch.spec import container, errors
 log = logging.getLogger(__name__)
 
 
-async def recover(equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle) -> None:
+async def recover(
+    equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle, networks: network_service.Networks
+) -> None:
     """Put every container right; one that cannot be is logged and does not hold up the others."""
     monitor.take_null_back()
     found = await containers.load()
+    await networks.restore()
     await volumes.restore(equipment, containers)
     await asyncio.gather(*(_recover_one(equipment, containers, life, one) for one in found))
-    keep = {place.host_link for one in containers if one.running for place in one.record.state.endpoints}
-    await equipment.pools.fs(equipment.links.reconcile, keep)
 
 
 async def _recover_one(

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from pouch.image.registry import hosts
+from pouch.network import subnet
 from pouch.spec import container
 
 
@@ -43,6 +44,14 @@ class Settings:
     bridge: str = "pouch0"
     bridge_subnet: str = ""
     """CIDR; empty: the first of the known private ones that this host does not use."""
+    bridge_subnet6: str = ""
+    """CIDR; empty: one of our own unique local ones. Without `ipv6` it means nothing."""
+    ipv6: bool = False
+    """Whether the default network has IPv6."""
+    address_pools: tuple[subnet.AddressPool, ...] = ()
+    """Where networks that do not say get their subnets; empty: `subnet.DEFAULT_POOLS`."""
+    cni_config_dir: str = "/etc/cni/net.d"
+    cni_plugin_dirs: tuple[str, ...] = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
     mtu: int = 0
     """0: that of the link with the default route."""
     dns: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ class System:
         images = await equipment.pools.db(equipment.images.count)
         settings = equipment.settings
         return {
-            "ID": await equipment.pools.db(self._daemon_id),
+            "ID": equipment.daemon_id,
             "Containers": len(statuses),
             "ContainersRunning": statuses.count(container.Status.RUNNING),
             "ContainersPaused": statuses.count(container.Status.PAUSED),
@@ -105,14 +105,6 @@ class System:
             "UserNamespaces": equipment.user_namespaces,
             "UptimeSeconds": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
         }
-
-    def _daemon_id(self) -> str:
-        database = self._equipment.database
-        found = database.get_meta("daemon-id")
-        if found is None:
-            found = os.urandom(16).hex()
-            database.set_meta("daemon-id", found)
-        return found
 
     async def usage(self) -> Mapping[str, object]:
         """See the facade."""

@@ -83,7 +83,7 @@ def publish(equipment: tools.Equipment, record: records.Record) -> None:
     if at is None:
         equipment.firewall.unpublish(record.id)
     else:
-        equipment.firewall.publish(record.id, record.state.ports, at.ipv4, at.ipv6)
+        equipment.firewall.publish(record.id, record.state.ports, at.ipv4, at.ipv6, at.host_link)
 
 
 def named(equipment: tools.Equipment, record: records.Record) -> names.Named:
@@ -127,6 +127,7 @@ def _serve(equipment: tools.Equipment, record: records.Record, netns: int | None
         any(port in _NAME_PORT for port in record.exposed),
         pid=record.run.pid if record.run is not None and netns is not None else 0,
     )
+    equipment.served()
 
 
 @contextlib.contextmanager
