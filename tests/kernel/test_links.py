@@ -179,6 +179,16 @@ class TestRunning:
         host.run(lambda: wires.links.set_default(wired.process.fd, wired.endpoints[0]))
         assert wiring.default_gateways(wired.process) == {GATEWAY}
 
+    def test_a_default_route_that_the_container_has_made_itself_stays(self, host, wires):
+        wired = wires.plug(
+            (BACK, wiring.make_endpoint(BACK, "172.29.0.2", interface="eth0")),
+            (FRONT, wiring.make_endpoint(FRONT, "172.30.0.2", interface="eth1")),
+        )
+        shell(wired.process, "ip", "route", "replace", "default", "via", "172.30.0.77")
+        wires.disconnect(wired.endpoints[0], wired.process)
+        host.run(lambda: wires.links.set_default(wired.process.fd, wired.endpoints[1]))
+        assert wiring.default_gateways(wired.process) == {"172.30.0.77"}
+
     def test_no_default_route_by_an_interface_that_has_gone(self, host, wires):
         wired = wires.plug((FRONT, wiring.make_endpoint(FRONT, "172.30.0.2")))
         wires.disconnect(wired.endpoints[0], wired.process)

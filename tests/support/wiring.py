@@ -151,10 +151,10 @@ def refused(client: hosts.Netns, server: hosts.Netns, address: str) -> bool:
         return False
 
 
-def listen(address: str) -> socket.socket:
-    """A TCP listener of either family on a free port."""
+def listen(address: str, port: int = 0) -> socket.socket:
+    """A TCP listener of either family; port 0: a free one."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.create_server((address, 0), family=family)
+    listener = socket.create_server((address, port), family=family)
     listener.settimeout(hosts.PATIENCE)
     return listener
 

@@ -20,7 +20,7 @@ NAME_MAX = 15
 
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
-NEWROUTE, GETROUTE = 24, 26
+NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 
 LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 ADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
@@ -171,12 +171,17 @@ def delete_address(index: int, address: Interface, *, what: str = "") -> netlink
 
 def default_route(index: int, gateway: Address, *, replace: bool) -> netlink.Request:
     """The default route of the gateway's family. replace: also where there is one, which otherwise stays and is no error."""
-    family = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
-    payload = ROUTE.pack(family, 0, 0, 0, TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, TYPE_UNICAST, 0)
-    payload += netlink.attribute(RTA_GATEWAY, gateway.packed) + netlink.u32(RTA_OIF, index)
     flags = netlink.CREATE | (netlink.REPLACE if replace else netlink.EXCLUSIVE)
     tolerated = frozenset() if replace else frozenset({errno.EEXIST})
+    payload = _default_route(index, gateway)
     return netlink.Request(NEWROUTE, "RTM_NEWROUTE", f"default via {gateway}", payload, flags, tolerated)
+
+
+def no_default_route(index: int, gateway: Address) -> netlink.Request:
+    """Take away a default route; a missing one is fine."""
+    payload = _default_route(index, gateway)
+    tolerated = frozenset({errno.ESRCH})
+    return netlink.Request(DELROUTE, "RTM_DELROUTE", f"default via {gateway}", payload, tolerated=tolerated)
 
 
 def loopback_route(index: int) -> netlink.Request:
@@ -234,3 +239,9 @@ def _address_payload(index: int, address: Interface) -> bytes:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     payload = ADDR.pack(family, address.network.prefixlen, 0, 0, index)
     return payload + netlink.attribute(IFA_LOCAL, address.packed) + netlink.attribute(IFA_ADDRESS, address.packed)
+
+
+def _default_route(index: int, gateway: Address) -> bytes:
+    family = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
+    payload = ROUTE.pack(family, 0, 0, 0, TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, TYPE_UNICAST, 0)
+    return payload + netlink.attribute(RTA_GATEWAY, gateway.packed) + netlink.u32(RTA_OIF, index)

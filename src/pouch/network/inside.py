@@ -48,17 +48,39 @@ def configure(netns: int, members: Sequence[network.Endpoint]) -> None:
                 raise errors.KernelError("netlink RTM_GETLINK", member.interface, errno.ENODEV)
             requests += _interface(member, index)
         for member in members:
-            requests += _routes(member, indices[member.interface], replace=False)
+            requests += _routes(member, indices[member.interface])
         inside.run(*requests)
 
 
 def set_default(netns: int, member: network.Endpoint) -> None:
-    """Default routes by this endpoint, in place of any others. Raises NotFound where the container has it no more."""
+    """Default routes by this endpoint, where there are none: one that a container has made itself stays.
+
+    Raises NotFound where the container has the interface no more.
+    """
     with _opened(netns, ()) as inside:
-        link = find(inside.links(), member)
-        if link is None:
-            raise errors.NotFound(f"the container has no interface {member.interface} any more")
-        inside.run(*_routes(member, link.index, replace=True))
+        inside.run(*_routes(member, _index(inside.links(), member)))
+
+
+def prefer_first(netns: int, members: Sequence[network.Endpoint]) -> None:
+    """Leave of these endpoints' default routes only those by the first that has a gateway, for each family. Raises NotFound."""
+    with _opened(netns, ()) as inside:
+        links = inside.links()
+        indices = [_index(links, member) for member in members]
+        present = [route for route in inside.routes() if route.destination.prefixlen == 0 and route.gateway]
+        for version in (4, 6):
+            first = next((n for n, member in enumerate(members) if _gateway(member, version)), None)
+            if first is None:
+                continue
+            others = [
+                route
+                for route in present
+                if route.destination.version == version and route.link in indices and route.link != indices[first]
+            ]
+            gateway = ipaddress.ip_address(_gateway(members[first], version))
+            inside.run(
+                *(linkrequest.no_default_route(each.link, ipaddress.ip_address(each.gateway)) for each in others),
+                linkrequest.default_route(indices[first], gateway, replace=False),
+            )
 
 
 def find(links: Iterable[rtnetlink.Link], member: network.Endpoint, kind: str = "") -> rtnetlink.Link | None:
@@ -119,6 +141,17 @@ def link_local(mac: str) -> ipaddress.IPv6Interface:
     )
 
 
-def _routes(member: network.Endpoint, index: int, *, replace: bool) -> list[netlink.Request]:
-    gateways = [ipaddress.ip_address(each) for each in (member.ipv4_gateway, member.ipv6_gateway) if each]
-    return [linkrequest.default_route(index, gateway, replace=replace) for gateway in gateways]
+def _routes(member: network.Endpoint, index: int) -> list[netlink.Request]:
+    gateways = [ipaddress.ip_address(text) for version in (4, 6) if (text := _gateway(member, version))]
+    return [linkrequest.default_route(index, gateway, replace=False) for gateway in gateways]
+
+
+def _gateway(member: network.Endpoint, version: int) -> str:
+    return member.ipv4_gateway if version == 4 else member.ipv6_gateway
+
+
+def _index(links: Iterable[rtnetlink.Link], member: network.Endpoint) -> int:
+    link = find(links, member)
+    if link is None:
+        raise errors.NotFound(f"the container has no interface {member.interface} any more")
+    return link.index

@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import errno
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pouch.kernel import netlink, rtnetlink
-from pouch.network import addressing, bridges, firewall, foreign, inside, macvlan
+from pouch.network import addressing, bridges, cni, firewall, foreign, inside, macvlan
 from pouch.spec import errors, network
 
 Member = tuple[network.Network, network.Endpoint]
@@ -31,10 +31,13 @@ def device_name(network_id: str, config: network.NetworkConfig) -> str:
 class Links:
     """All networks of one daemon. Blocking, safe for use by several threads; acts in the network namespace of the calling one."""
 
-    def __init__(self, firewall: firewall.Firewall, *, mtu: int = 0) -> None:
-        """mtu: of bridges whose networks do not say; 0: that of the link with the default route."""
+    def __init__(
+        self, firewall: firewall.Firewall, *, mtu: int = 0, plugins: cni.Plugins = cni.DEFAULT_PLUGINS
+    ) -> None:
+        """mtu: of bridges whose networks do not say; 0: that of the link with the default route. plugins: of CNI networks."""
         self._firewall = firewall
         self._wanted_mtu = mtu
+        self._plugins = plugins
         self._lock = threading.Lock()
         self._networks: dict[str, network.Network] = {}
         self._devices: dict[str, Device] = {}  # of networks that are ensured
@@ -80,45 +83,58 @@ class Links:
 
     # endpoints
 
-    def connect(self, members: Sequence[Member], netns: int, container_id: str) -> tuple[network.Endpoint, ...]:
+    def connect(
+        self,
+        members: Sequence[Member],
+        netns: int,
+        container_id: str,
+        ports: Sequence[network.PublishedPort] = (),
+    ) -> tuple[network.Endpoint, ...]:
         """Give a network namespace these interfaces, default routes by the first with a gateway, and a loopback link that is up.
 
-        All or nothing. netns: a descriptor. The endpoints have their mac and host_link in the answer. Also for one more of a
-        running container: a default route that is there stays. Raises InvalidInput for an address that is not for a container,
-        Conflict for the namespace we are in, KernelError EEXIST for an interface that is there.
+        All or nothing. netns: a descriptor. The endpoints have their mac and host_link in the answer, those of CNI networks
+        their addresses too. Also for one more of a running container: a default route that is there stays. ports: for CNI
+        networks that publish them (`publishes`). Raises InvalidInput for an address that is not for a container, Conflict for the
+        namespace we are in, KernelError EEXIST for an interface that is there, Unavailable for what a CNI plugin says.
         """
         inside.refuse_own(netns)
         with rtnetlink.RouteSocket() as kernel, contextlib.ExitStack() as undo:
             devices, indices = self._ready(kernel, [one for one, _ in members])
-            made: list[network.Endpoint] = []
-            requests: list[netlink.Request] = []
-            for one, member in members:
-                device = devices.get(one.id)
-                filled = member if device is None else addressing.filled(one, member)
-                if isinstance(device, bridges.Bridge):
-                    filled = dataclasses.replace(filled, host_link=bridges.host_link(member.id))
-                    requests += device.plug(filled, indices[one.id], netns)
-                made.append(filled)
-            undo.callback(_unplug, kernel, made)
-            self._plug(kernel, made, requests)
-            for (one, _), filled in zip(members, made, strict=True):
-                device = devices.get(one.id)
-                if isinstance(device, macvlan.Macvlan):
-                    device.plug(kernel, filled, indices[one.id], netns)
-                    undo.callback(macvlan.unplug, netns, filled)
-            inside.configure(netns, [each for (one, _), each in zip(members, made, strict=True) if one.id in devices])
+            placed = {
+                member.id: _filled(devices[one.id], member) if one.id in devices else member for one, member in members
+            }
+            own = [(devices[one.id], placed[member.id]) for one, member in members if one.id in devices]
+            undo.callback(_unplug, kernel, placed.values())
+            self._plug(kernel, own, indices, netns, undo)
+            inside.configure(netns, [member for _, member in own])
+            others = [(one, member) for one, member in members if one.driver == network.Driver.CNI]
+            for one, member in others:
+                placed[member.id] = self._plugins.add(one, member, netns, container_id, ports)
+                undo.callback(self._plugins.take_back, placed[member.id], netns, container_id)
+            made = tuple(placed[member.id] for _, member in members)
+            if own and others:
+                inside.prefer_first(netns, made)
             undo.pop_all()
-        return tuple(made)
+        return made
+
+    def publishes(self, one: network.Network) -> bool:
+        """Whether a network's own plugins publish ports, so that the firewall must not. Raises NotFound, InvalidInput."""
+        return one.driver == network.Driver.CNI and self._plugins.publishes(one)
 
     def disconnect(self, member: network.Endpoint, netns: int | None, container_id: str) -> None:
         """An endpoint's interface is gone afterwards; a missing one is fine. netns: None where the namespace is gone."""
-        if member.host_link:
+        if member.driver == network.Driver.CNI:
+            self._plugins.delete(member, netns, container_id)
+        elif member.host_link:
             rtnetlink.discard(member.host_link)
         elif netns is not None and member.driver == network.Driver.MACVLAN:
             macvlan.unplug(netns, member)
 
     def set_default(self, netns: int, member: network.Endpoint) -> None:
-        """Default routes by this endpoint, after the one that had them has gone. Raises NotFound where it has gone, too."""
+        """Default routes by this endpoint, after the one that had them has gone, unless the container has made others itself.
+
+        Raises NotFound where the endpoint's interface has gone, too.
+        """
         inside.set_default(netns, member)
 
     def loopback_up(self, netns: int) -> None:
@@ -158,9 +174,9 @@ class Links:
 
     def _ensure(self, kernel: rtnetlink.RouteSocket, one: network.Network) -> Device | None:
         device = self._device(kernel, one)
-        self._networks[one.id] = one
         if device is None:
             return None
+        self._networks[one.id] = one
         device.ready(kernel)
         self._devices[one.id] = device
         if isinstance(device, bridges.Bridge):
@@ -180,24 +196,46 @@ class Links:
                 return bridges.Bridge.of(one, mtu=self._wanted_mtu or bridges.uplink_mtu(kernel))
             case network.Driver.MACVLAN:
                 return macvlan.Macvlan.of(one)
+            case network.Driver.CNI:
+                self._plugins.check(one)
+                return None
         if one.driver not in _WITHOUT_DEVICE:
             raise errors.Unsupported(f"network {one.name}: driver {one.driver} is not supported")
         return None
 
     def _plug(
-        self, kernel: rtnetlink.RouteSocket, members: Sequence[network.Endpoint], requests: Sequence[netlink.Request]
+        self,
+        kernel: rtnetlink.RouteSocket,
+        members: Sequence[tuple[Device, network.Endpoint]],
+        indices: Mapping[str, int],
+        netns: int,
+        undo: contextlib.ExitStack,
     ) -> None:
-        """Make the pairs, also where one of that name is left from an attempt that did not end."""
+        """Make the interfaces: all pairs at once, also where one of that name is left from an attempt that did not end."""
+        requests: list[netlink.Request] = []
+        for device, member in members:
+            if isinstance(device, bridges.Bridge):
+                requests += device.plug(member, indices[device.net.id], netns)
         try:
             kernel.run(*requests)
         except errors.KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
-            _unplug(kernel, members)
+            _unplug(kernel, [member for _, member in members])
             kernel.run(*requests)
+        for device, member in members:
+            if isinstance(device, macvlan.Macvlan):
+                device.plug(kernel, member, indices[device.net.id], netns)
+                undo.callback(macvlan.unplug, netns, member)
 
 
-def _unplug(kernel: rtnetlink.RouteSocket, members: Sequence[network.Endpoint]) -> None:
+def _filled(device: Device, member: network.Endpoint) -> network.Endpoint:
+    """The endpoint with what follows from its network. Raises InvalidInput."""
+    host_link = bridges.host_link(member.id) if isinstance(device, bridges.Bridge) else ""
+    return dataclasses.replace(addressing.filled(device.net, member), host_link=host_link)
+
+
+def _unplug(kernel: rtnetlink.RouteSocket, members: Iterable[network.Endpoint]) -> None:
     for member in members:
         if member.host_link:
             kernel.delete_link(member.host_link)

@@ -128,6 +128,8 @@ class Endpoint:
     ipv6_gateway: str = ""
     names: tuple[str, ...] = ()
     """What the network's name service calls it: name, aliases, short id."""
+    driver_state: str = ""
+    """What its driver needs to take it away again (of CNI plugins: configuration and result, JSON)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
