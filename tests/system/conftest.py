@@ -95,6 +95,9 @@ def host_session(can_run: None, busybox_tar: str) -> Iterator[tuple[hosts.Host, 
     """What is behind `host`, and what it was like before all tests: its default network has had a container."""
     with hosts.running(busybox_tar) as one:
         one.daemon.pouch("run", "--rm", "busybox", "true")
+        one.daemon.pouch("network", "create", "--ipv6", "first")  # makes the host a router for IPv6, too
+        one.daemon.pouch("run", "--rm", "--network", "first", "busybox", "true")
+        one.daemon.pouch("network", "rm", "first")
         yield one, one.state()
         remove_all(one.daemon)
         assert one.daemon.stop() == 0
@@ -158,10 +161,16 @@ def _emptied(one: daemons.Daemon) -> None:
 
 
 def remove_all(one: daemons.Daemon) -> None:
-    """Remove all containers of a daemon."""
+    """Remove all containers of a daemon, the networks that are not its own, and all volumes."""
     ids = one.out("ps", "-aq").split()
     if ids:
         one.pouch("rm", "-f", *ids, check=False)
+    _, networks = one.request("GET", "/networks")
+    for found in networks:
+        if found["Name"] not in ("bridge", "host", "none"):
+            one.request("DELETE", f"/networks/{found['Id']}")
+    for found in one.request("GET", "/volumes")[1]["Volumes"]:
+        one.request("DELETE", f"/volumes/{found['Name']}")
 
 
 def _check(one: daemons.Daemon, read: int) -> None:

@@ -268,8 +268,136 @@ def test_what_this_version_lacks_is_said_by_one_line(docker):
     for words in (
         ("cp", "here:/etc", "/nonesuch"),
         ("stats", "--no-stream", "here"),
-        ("network", "ls"),
-        ("volume", "ls"),
     ):
         said = docker.run(*words, code=1)
         assert "Error response from daemon" in said.stderr + said.stdout, words
+
+
+@pytest.fixture
+def on_host(host, tmp_path):
+    """The command, and the host whose daemon it talks to; networks are gone afterwards."""
+    made = Docker(host.daemon, tmp_path)
+    yield made, host
+    made.daemon.pouch("rm", "-f", *made.out("ps", "-aq").split(), check=False)
+    made.out("network", "prune", "-f")
+
+
+def test_networks_through_docker(on_host):
+    """create, ls, inspect, connect, disconnect, rm, prune, and what they say where they refuse."""
+    docker, _ = on_host
+    pools = (
+        "--subnet",
+        "10.9.0.0/24",
+        "--gateway",
+        "10.9.0.1",
+        "--ip-range",
+        "10.9.0.128/25",
+        "--aux-address",
+        "a=10.9.0.7",
+    )
+    id_ = docker.out("network", "create", *pools, "--ipv6", "--subnet", "fd00:9::/64", "--label", "tier=back", "lan")
+    assert re.fullmatch("[0-9a-f]{64}", id_)
+    back = docker.out("network", "create", "--internal", "-o", "com.docker.network.driver.mtu=1400", "back")
+    assert docker.out("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}").splitlines() == [
+        *("back bridge local", "bridge bridge local", "host host local", "lan bridge local", "none null local")
+    ]
+    assert docker.out("network", "ls", "-q", "--no-trunc", "-f", "label=tier=back") == id_
+    assert docker.out("network", "ls", "-f", "type=custom", "-f", "driver=bridge", "--format", "{{.Name}}").split() == [
+        "back",
+        "lan",
+    ]
+    shown = "{{.Id}} {{.EnableIPv6}} {{(index .IPAM.Config 0).IPRange}} {{range .IPAM.Config}}{{.Subnet}} {{.Gateway}};{{end}}"
+    assert docker.out("network", "inspect", "-f", shown, "lan") == (
+        f"{id_} true 10.9.0.128/25 10.9.0.0/24 10.9.0.1;fd00:9::/64 fd00:9::1;"
+    )
+    assert (
+        docker.out("network", "inspect", "-f", "{{.Internal}} {{.Options}}", "back")
+        == "true map[com.docker.network.driver.mtu:1400]"
+    )
+
+    web = docker.out(
+        *("run", "-d", "--name", "web", "--network", "lan", "--ip", "10.9.0.130", "--ip6", "fd00:9::99"),
+        *("--network-alias", "www", "busybox", "sleep", "10000"),
+    )
+    place = "{{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}} {{.GlobalIPv6Address}} {{.Aliases}}"
+    found = docker.out("inspect", "-f", f'{{{{with index .NetworkSettings.Networks "lan"}}}}{place}{{{{end}}}}', "web")
+    assert found == f"10.9.0.130/24 10.9.0.1 fd00:9::99 [www {web[:12]}]"
+    members = "{{range $id, $c := .Containers}}{{$id}} {{$c.Name}} {{$c.IPv4Address}} {{$c.IPv6Address}}{{end}}"
+    assert docker.out("network", "inspect", "-f", members, "lan") == f"{web} web 10.9.0.130/24 fd00:9::99/64"
+    assert docker.out("network", "inspect", "-f", members, id_[:12]).startswith(web)
+    assert docker.out("ps", "-q", "--no-trunc", "-f", "network=lan") == web
+    assert docker.out("ps", "-q", "-f", "network=back") == ""
+
+    docker.out("network", "connect", "--alias", "store", "back", "web")
+    assert docker.out("ps", "--format", "{{.Networks}}").split(",") in (["back", "lan"], ["lan", "back"])
+    assert "inet 10.9.0.130/24" in docker.out("exec", "web", "ip", "address", "show", "eth0")
+    assert "mtu 1400" in docker.out("exec", "web", "ip", "address", "show", "eth1")
+    said = docker.run("network", "connect", "back", "web", code=1).stderr
+    assert "endpoint with name web already exists in network back" in said
+    docker.out("network", "disconnect", "back", "web")
+    assert "eth1" not in docker.out("exec", "web", "ip", "address")
+    assert "is not connected to" in docker.run("network", "disconnect", "back", "web", code=1).stderr
+
+    assert "network with name lan already exists" in docker.run("network", "create", "lan", code=1).stderr
+    assert "is a pre-defined network and cannot be removed" in docker.run("network", "rm", "bridge", code=1).stderr
+    assert "has active endpoints" in docker.run("network", "rm", "lan", code=1).stderr
+    assert "network nope not found" in docker.run("network", "rm", "nope", code=1).stderr
+    assert "network nope not found" in docker.run("network", "connect", "nope", "web", code=1).stderr
+    assert "No such container: nope" in docker.run("network", "connect", "lan", "nope", code=1).stderr
+    said = docker.run("run", "--rm", "--network", "lan", "--ip", "10.9.0.130", "busybox", "true", code=125).stderr
+    assert "Address already in use" in said
+    said = docker.run("run", "--rm", "--ip", "172.30.0.9", "busybox", "true", code=125).stderr
+    assert "user specified IP address is supported on user defined networks only" in said
+
+    assert docker.out("network", "prune", "-f").splitlines()[:2] == ["Deleted Networks:", "back"]
+    docker.out("rm", "-f", "web")
+    assert docker.out("network", "rm", "lan") == "lan"
+    now = dt.datetime.now(dt.UTC).isoformat()
+    happened = docker.out(
+        *("events", "--since", "10m", "--until", now, "--filter", "type=network", "--filter", f"network={back}"),
+        *("--format", "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}"),
+    )
+    actions = ("create", "connect", "disconnect", "destroy")
+    assert happened.splitlines() == [f"{action} back bridge" for action in actions]
+
+
+def test_published_ports_through_docker(on_host):
+    """-p, -P, port, ps, and that the world gets in."""
+    docker, host = on_host
+    docker.out(
+        *("run", "-d", "--name", "web", "-p", "8080:80", "-p", "127.0.0.1::53/udp", "-p", "9000-9002:9000-9002"),
+        *("--expose", "443", "busybox", "sleep", "10000"),
+    )
+    published = docker.out("port", "web").splitlines()
+    assert re.fullmatch(r"53/udp -> 127\.0\.0\.1:\d+", published[0])
+    assert "80/tcp -> 0.0.0.0:8080" in published
+    assert docker.out("port", "web", "80").splitlines()[0] == "0.0.0.0:8080"
+    assert "No public port '443" in docker.run("port", "web", "443", code=1).stderr
+    column = docker.out("ps", "--format", "{{.Ports}}").split(", ")
+    assert {"443/tcp", "0.0.0.0:8080->80/tcp", "0.0.0.0:9000-9002->9000-9002/tcp"} <= set(column)
+    for wanted, found in (("publish=8080", "web"), ("publish=80", ""), ("expose=443/tcp", "web"), ("expose=444", "")):
+        assert docker.out("ps", "-f", wanted, "--format", "{{.Names}}") == found
+    with host.container(docker.out("ps", "-q", "--no-trunc"), "web").serve(80):
+        assert host.outside.tcp(host.ADDRESS, 8080).server == "web"
+        assert host.site.tcp("127.0.0.1", 8080).server == "web"
+    said = docker.run("run", "--rm", "-p", "8080:80", "busybox", "true", code=125).stderr
+    assert "Bind for 0.0.0.0:8080 failed: port is already allocated" in said
+    docker.out("rm", "-f", "web")
+    assert host.outside.tcp(host.ADDRESS, 8080) is None
+    docker.out("run", "-d", "--name", "all", "-P", "--expose", "7", "--expose", "8/udp", "busybox", "sleep", "10000")
+    assert {line.partition(" ")[0] for line in docker.out("port", "all").splitlines()} == {"7/tcp", "8/udp"}
+    said = docker.run("run", "--rm", "--network", "container:all", "-p", "80", "busybox", "true", code=125).stderr
+    assert "conflicting options: port publishing and the container type network mode" in said
+
+
+def test_names_through_docker(on_host):
+    docker, _ = on_host
+    docker.out("network", "create", "--subnet", "10.9.1.0/24", "lan")
+    docker.out("run", "-d", "--name", "db", "--network", "lan", "--network-alias", "store", "busybox", "sleep", "10000")
+    for name in ("db", "store", "STORE"):
+        assert "10.9.1.2" in docker.out("run", "--rm", "--network", "lan", "busybox", "nslookup", name)
+    assert docker.out("exec", "db", "cat", "/etc/resolv.conf").splitlines()[-2:] == [
+        "nameserver 127.0.0.11",
+        "options ndots:0",
+    ]
+    assert "PING db (10.9.1.2)" in docker.out("run", "--rm", "--network", "lan", "busybox", "ping", "-c1", "db")

@@ -256,3 +256,63 @@ def test_a_registry(client, tmp_path):
             assert client.images.pull(name, "1").id == pulled.id
         finally:
             client.images.remove(f"{name}:1", force=True)
+
+
+def test_networks_and_ports(host):
+    """What a program does with networks: made with pools, connected by objects, reloaded, pruned."""
+    with contextlib.closing(docker.DockerClient(base_url=host.daemon.host, version="auto", timeout=60)) as client:
+        pool = docker.types.IPAMPool(
+            subnet="10.9.2.0/24", gateway="10.9.2.1", iprange="10.9.2.128/25", aux_addresses={"a": "10.9.2.7"}
+        )
+        lan = client.networks.create(
+            "lan",
+            driver="bridge",
+            check_duplicate=True,
+            internal=False,
+            labels={"tier": "back"},
+            options={"com.docker.network.bridge.enable_icc": "true"},
+            ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+        )
+        other = client.networks.create("other")
+        assert lan.attrs["IPAM"]["Config"] == [
+            {
+                "Subnet": "10.9.2.0/24",
+                "Gateway": "10.9.2.1",
+                "IPRange": "10.9.2.128/25",
+                "AuxiliaryAddresses": {"a": "10.9.2.7"},
+            }
+        ]
+        assert [one.name for one in client.networks.list(names=["^lan$"], filters={"label": "tier=back"})] == ["lan"]
+        assert client.networks.list(names=["lan"], greedy=True)[0].containers == []
+        web = client.containers.run(
+            "busybox",
+            ["sleep", "10000"],
+            name="web",
+            detach=True,
+            network="lan",
+            networking_config={"lan": client.api.create_endpoint_config(ipv4_address="10.9.2.130", aliases=["www"])},
+            ports={"80/tcp": 8080, "53/udp": ("127.0.0.1", None), "7/tcp": [7001, 7002]},
+        )
+        try:
+            web.reload()
+            assert web.attrs["NetworkSettings"]["Networks"]["lan"]["IPAddress"] == "10.9.2.130"
+            assert web.ports["80/tcp"][0] == {"HostIp": "0.0.0.0", "HostPort": "8080"}
+            assert web.ports["53/udp"][0]["HostIp"] == "127.0.0.1"
+            assert {one["HostPort"] for one in web.ports["7/tcp"]} == {"7001", "7002"}
+            with host.container(web.id, "web").serve(80):
+                assert host.outside.tcp(host.ADDRESS, 8080).server == "web"
+            other.connect(web, aliases=["w"])
+            other.reload()
+            assert [one.name for one in other.containers] == ["web"]
+            web.reload()
+            assert set(web.attrs["NetworkSettings"]["Networks"]) == {"lan", "other"}
+            other.disconnect("web")
+            with pytest.raises(docker.errors.APIError) as failed:
+                lan.remove()
+            assert failed.value.status_code == 403
+            assert client.networks.prune()["NetworksDeleted"] == ["other"]
+            with pytest.raises(docker.errors.NotFound):
+                client.networks.get("other")
+        finally:
+            web.remove(force=True)
+            lan.remove()

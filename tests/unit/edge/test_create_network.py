@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support import edge_client
 
 from pouch.edge.http import translate
 from pouch.edge.http.schema import container as schema
@@ -207,3 +208,14 @@ def test_volumes_and_their_givers():
     found = config(Volumes={"/data": None, "/x": {}}, HostConfig={"VolumesFrom": ["web:ro"], "VolumeDriver": "far"})
     assert found.volumes == ("/data", "/x")
     assert (found.host.volumes_from, found.host.volume_driver) == (("web:ro",), "far")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "status"),
+    [("No such image: i:latest", 404), ("network lan not found", 400), ("No such container: x", 400)],
+)
+async def test_only_a_missing_image_is_404_because_clients_pull_then(sentence, status):
+    async with edge_client.running() as daemon:
+        daemon.engine.fail["containers.create"] = errors.NotFound(sentence)
+        answer = await daemon.request("POST", "/containers/create", {"Image": "i"})
+        assert (answer.status, answer.json()) == (status, {"message": sentence})

@@ -16,6 +16,9 @@ from pouch.engine import facade as engine
 from pouch.engine import views
 from pouch.spec import errors
 
+_NO_IMAGE = "No such image"
+"""How the engine begins to say that. Docker's clients pull the image whenever create answers 404: what else is not there is 400."""
+
 _CONDITIONS = ("not-running", "next-exit", "removed")
 _ARM_SECONDS = 0.05
 _LONGEST_TAIL = 18
@@ -61,7 +64,12 @@ class Containers:
         config, ignored = translate.container_config(document)
         if platform := request.text("platform"):
             await self._images.check_platform(config.image, platform)
-        id_, warnings = await self._containers.create(config, request.text("name").removeprefix("/"))
+        try:
+            id_, warnings = await self._containers.create(config, request.text("name").removeprefix("/"))
+        except errors.NotFound as error:
+            if error.message.startswith(_NO_IMAGE):
+                raise
+            raise errors.InvalidInput(error.message, hint=error.hint) from None
         return message.reply({"Id": id_, "Warnings": [*warnings, *ignored]}, 201)
 
     async def list(self, request: Request) -> Answer:
