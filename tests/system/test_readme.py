@@ -39,6 +39,7 @@ def test_the_tour_of_the_readme_is_true(make_daemon, tmp_path):
         "GREETING=good day",
         "7",
         "42 apples",
+        "fresh pears",
         "prepared",
         "hooked ended with 0",
     ):
