@@ -20,7 +20,10 @@ from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot, mount, process
 from pouch.rich import inits, user, write
 from pouch.rich import plan as rich_plan
-from pouch.spec import container, errors
+from pouch.spec import container, errors, network
+
+_SHARED = (network.Mode.HOST, network.Mode.CONTAINER, network.Mode.NAMESPACE)
+"""Somebody else's network namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +186,14 @@ class _Preparation:
             stop_timeout=self._stop_timeout(),
             annotations=tuple(config.annotations.items()),
             mount_targets=tuple(one.target for one in self._mounts),
+            interfaces=self._interfaces(),
             tools=self._equipment.tools,
         )
+
+    def _interfaces(self) -> tuple[str, ...] | None:
+        if network.mode(self._config.host.network_mode)[0] in _SHARED:
+            return None
+        return tuple(one.interface for one in self._record.state.endpoints if one.interface)
 
     def _app(self, rootfs: str, rich: container.RichConfig) -> rich_plan.App:
         record, config = self._record, self._config

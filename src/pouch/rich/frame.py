@@ -1,11 +1,11 @@
-"""The files below /run/pouch that every init has alike."""
+"""The files below /run that every init has alike."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from pouch.rich import plan, records, seeds
+from pouch.rich import interfaces, plan, records, seeds
 from pouch.rich.environment import DEFAULT_PATH
 
 ARGV = (plan.LAUNCH, "first")
@@ -51,6 +51,7 @@ def files(
         plan.File(path="pouch/launch", source=request.tools.launch, mode=0o755),
         plan.File(path="pouch/init", content=init, mode=0o600),
         plan.File(path=seeds.MACHINE_ID, content=request.machine_id.encode() + b"\n", mode=0o444),
+        *interfaces.files(request),
     ]
     if request.app is not None:
         content = records.app(request.app)

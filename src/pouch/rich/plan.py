@@ -88,6 +88,8 @@ class Request:
     """For the OCI state that the init script reads."""
     mount_targets: tuple[str, ...] = ()
     """Where the client mounts something itself: the plan keeps off."""
+    interfaces: tuple[str, ...] | None = ("eth0",)
+    """Those that the engine makes in its network namespace; None where the namespace is somebody else's."""
     tools: Tools
 
 

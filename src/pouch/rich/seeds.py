@@ -19,12 +19,13 @@ _OTHER_KEYS = ("ssh_host_rsa_key", "ssh_host_dsa_key", "ssh_host_key")
 MACHINE_ID = "machine-id"
 """Where the machine-id lies, below /run; frame writes it there."""
 _DBUS_ID = "/var/lib/dbus/machine-id"
+_RESOLV_CONF = "/etc/resolv.conf"
 _SMALL = 1 << 18
 
 
 def common(request: plan.Request) -> tuple[tuple[plan.File, ...], tuple[str, ...]]:
     """What every init's machine needs: identity, keys and the environment of sessions; and warnings."""
-    files = [*_machine_id(request), *_host_keys(request)]
+    files = [*_machine_id(request), *_host_keys(request), *_resolv_conf(request)]
     variables = environment.shared(request.env)
     existing = find(request.rootfs, "/etc/environment")
     content, skipped = environment.pam(variables, existing)
@@ -68,6 +69,16 @@ def _host_keys(request: plan.Request) -> list[plan.File]:
             if inroot.exists(request.rootfs, path):
                 files.append(place(request.rootfs, path, whiteout=True))
     return files
+
+
+def _resolv_conf(request: plan.Request) -> list[plan.File]:
+    """A file to mount the engine's resolv.conf on, where the image has a link to what a network service of its would write.
+
+    So systemd-resolved takes its servers from there (its mode `foreign`), and names are found before it runs.
+    """
+    if _RESOLV_CONF in request.mount_targets or not link_name(request.rootfs, _RESOLV_CONF):
+        return []
+    return [place(request.rootfs, _RESOLV_CONF)]
 
 
 def place(

@@ -37,6 +37,7 @@ MASKED = tuple(
     *-wait-online.service *-wait-online@.service systemd-network-generator.service
     systemd-timesyncd.service systemd-time-wait-sync.service chrony.service chronyd.service ntp.service ntpd.service ntpsec.service
     openntpd.service ntpdate.service hwclock.service hwclock-save.service
+    dhcpcd.service dhcpcd5.service connman.service wicked.service wickedd*.service
     kdump*.service kexec*.service plymouth* rescue.service emergency.service systemd-hibernate* systemd-vconsole-setup.service
     keyboard-setup.service console-setup.service setvtrgb.service systemd-backlight@.service systemd-ask-password-*
     systemd-quotacheck* quotaon* systemd-storagetm.service acpid.* irqbalance.service thermald.service smartd.service smartmontools.service
