@@ -91,6 +91,9 @@ FEW = (DEBIAN12, BUSYBOX, DUMB_INIT)
 BEHIND_THE_LINK = Case("systemd-by-link", "debian:bookworm", "sbin-init", "systemd", DEBIAN, debian=True)
 """systemd in mode sbin-init: it is behind /sbin/init."""
 
+NETWORKED = Case("networked", "networked:bookworm", "systemd", "systemd", debian=True)
+"""Debian 12 with all that would set its interfaces up by itself: ifupdown with a DHCP client, networkd, NetworkManager, resolved."""
+
 STATIC = "static:test"
 """One static program at /app and nothing else: no shell, no /etc."""
 CONFIGURED_USER, CONFIGURED_DIRECTORY, CONFIGURED_SIGNAL = "app", "/srv/work", "SIGUSR1"
@@ -230,7 +233,9 @@ def _digest(source: str | bytes) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _debian(case: Case, suite: str, packages: tuple[str, ...]) -> _Archive:
+def _debian(
+    case: Case, suite: str, packages: tuple[str, ...], extras: Callable[[], Iterator[images.Member]] = lambda: iter(())
+) -> _Archive:
     def make(path: str) -> None:
         tree = rich.debian_rootfs(suite, packages)
         with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), prefix=".layer-") as layer:
@@ -238,7 +243,7 @@ def _debian(case: Case, suite: str, packages: tuple[str, ...]) -> _Archive:
                 ["tar", "--numeric-owner", "--xattrs", "--sort=name", "-C", tree, "-cf", layer.name, "."], check=True
             )
             made = _Layers(path)
-            layers = [made.add(layer.name), made.add(images.layer(*_debian_extras(tree)))]
+            layers = [made.add(layer.name), made.add(images.layer(*_debian_extras(tree), *extras()))]
             plain = {"Env": [PATH], "Cmd": ["/bin/bash"]}
             made.write({case.image: plain, configured(case): _configuration()}, layers)
 
@@ -261,6 +266,24 @@ def _debian_extras(tree: str) -> Iterator[images.Member]:
     yield images.directory("home/app", uid=1000, gid=1000)
     yield images.file("etc/cron.d/pouch-test", CRON_JOBS)
     yield images.file("configured.sh", CONFIGURED_SCRIPT, mode=0o755)
+
+
+def _eager_network_services() -> Iterator[images.Member]:
+    """Each of them is told to ask a DHCP server for the interface's address, which is not there; resolv.conf as resolved's package has it."""
+    wanted = "etc/systemd/system/multi-user.target.wants"
+    yield images.file("etc/network/interfaces", "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n")
+    yield images.file("etc/systemd/network/10-all.network", "[Match]\nName=*\n\n[Network]\nDHCP=yes\n")
+    yield images.symlink(f"{wanted}/systemd-networkd.service", "/lib/systemd/system/systemd-networkd.service")
+    yield images.symlink(
+        "etc/systemd/system/network-online.target.wants/systemd-networkd-wait-online.service",
+        "/lib/systemd/system/systemd-networkd-wait-online.service",
+    )
+    yield images.file(
+        "etc/NetworkManager/system-connections/eth0.nmconnection",
+        "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n\n[ipv4]\nmethod=auto\n",
+        mode=0o600,
+    )
+    yield images.symlink("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
 
 
 def _configuration() -> dict[str, Any]:
@@ -317,6 +340,12 @@ _ARCHIVES = {
     "debian12": _debian(DEBIAN12, "bookworm", rich.SYSTEMD),
     "debian13": _debian(DEBIAN13, "trixie", rich.SYSTEMD),
     "sysvinit": _debian(SYSVINIT, "bookworm", (*rich.SYSVINIT, "orphan-sysvinit-scripts")),
+    "networked": _debian(
+        NETWORKED,
+        "bookworm",
+        (*rich.SYSTEMD, "ifupdown", "isc-dhcp-client", "network-manager", "systemd-resolved"),
+        _eager_network_services,
+    ),
     "busybox": _Archive(
         tuple(name for case in (DUMB_INIT, BUSYBOX) for name in (case.image, configured(case))), _busybox
     ),
