@@ -107,7 +107,7 @@ class Links:
             undo.callback(_unplug, kernel, placed.values())
             self._plug(kernel, own, indices, netns, undo)
             inside.configure(netns, [member for _, member in own])
-            others = [(one, member) for one, member in members if one.driver == network.Driver.CNI]
+            others = [(one, member) for one, member in members if network.Driver(one.driver) is network.Driver.CNI]
             for one, member in others:
                 placed[member.id] = self._plugins.add(one, member, netns, container_id, ports)
                 undo.callback(self._plugins.take_back, placed[member.id], netns, container_id)
@@ -119,15 +119,15 @@ class Links:
 
     def publishes(self, one: network.Network) -> bool:
         """Whether a network's own plugins publish ports, so that the firewall must not. Raises NotFound, InvalidInput."""
-        return one.driver == network.Driver.CNI and self._plugins.publishes(one)
+        return network.Driver(one.driver) is network.Driver.CNI and self._plugins.publishes(one)
 
     def disconnect(self, member: network.Endpoint, netns: int | None, container_id: str) -> None:
         """An endpoint's interface is gone afterwards; a missing one is fine. netns: None where the namespace is gone."""
-        if member.driver == network.Driver.CNI:
+        if network.Driver(member.driver) is network.Driver.CNI:
             self._plugins.delete(member, netns, container_id)
         elif member.host_link:
             rtnetlink.discard(member.host_link)
-        elif netns is not None and member.driver == network.Driver.MACVLAN:
+        elif netns is not None and network.Driver(member.driver) is network.Driver.MACVLAN:
             macvlan.unplug(netns, member)
 
     def set_default(self, netns: int, member: network.Endpoint) -> None:
@@ -144,7 +144,7 @@ class Links:
     def reconcile(self, keep: Collection[str]) -> list[str]:
         """Remove the ports of our bridges that are none of these host links; the names of those removed."""
         with self._lock:
-            names = {one.link for one in self._networks.values() if one.driver == network.Driver.BRIDGE}
+            names = {one.link for one in self._networks.values() if network.Driver(one.driver) is network.Driver.BRIDGE}
         with rtnetlink.RouteSocket() as kernel:
             links = kernel.links()
         ours = {link.index for link in links if link.kind == "bridge" and link.name in names}
@@ -191,7 +191,11 @@ class Links:
         match one.driver:
             case network.Driver.BRIDGE:
                 for other in self._networks.values():
-                    if other.link == one.link and other.id != one.id and other.driver == network.Driver.BRIDGE:
+                    if (
+                        other.link == one.link
+                        and other.id != one.id
+                        and network.Driver(other.driver) is network.Driver.BRIDGE
+                    ):
                         raise errors.Conflict(f"network {one.name}: bridge {one.link} belongs to network {other.name}")
                 return bridges.Bridge.of(one, mtu=self._wanted_mtu or bridges.uplink_mtu(kernel))
             case network.Driver.MACVLAN:
