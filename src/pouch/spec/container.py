@@ -87,7 +87,7 @@ class Mount:
     options: tuple[str, ...] = ()
     """Further mount options (tmpfs: size=..., mode=...)."""
     make_source: bool = False
-    """A missing source is made, a directory (Docker's `-v`); else it is an error (`--mount`)."""
+    """Asked for in the short form (`-v`, `--tmpfs`): a missing source is made, a directory; else (`--mount`) it is an error."""
     volume: volume.VolumeMount | None = None
     """Set where kind is volume."""
 

@@ -181,7 +181,9 @@ class Local:
 def check_name(name: str) -> None:
     """Raises InvalidInput in Docker's sentences."""
     if len(name) < 2:
-        raise errors.InvalidInput("volume name is too short, names should be at least two alphanumeric characters")
+        raise errors.InvalidInput(
+            f"create {errors.shown(name)}: volume name is too short, names should be at least two alphanumeric characters"
+        )
     if not ids.NAME_PATTERN.fullmatch(name):
         raise errors.InvalidInput(
             f'create {errors.shown(name)}: "{errors.shown(name)}" includes invalid characters for a local volume name, '

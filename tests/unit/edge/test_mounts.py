@@ -55,7 +55,9 @@ def test_mounts_of_each_type():
         container.Mount(kind="tmpfs", source="tmpfs", target="/c", options=("size=4096", "mode=1777")),
         container.Mount(kind="volume", source="data", target="/d", volume=wish),
         container.Mount(kind="volume", source="", target="/e", volume=volume.VolumeMount()),
-        container.Mount(kind="tmpfs", source="tmpfs", target="/run", read_only=True, options=("size=1m",)),
+        container.Mount(
+            kind="tmpfs", source="tmpfs", target="/run", read_only=True, options=("size=1m",), make_source=True
+        ),
     )
 
 
@@ -121,6 +123,8 @@ def test_typed_mounts_are_shown_as_such():
                 "VolumeOptions": {"NoCopy": True, "Labels": {"a": "b"}, "DriverConfig": {"Name": "far"}},
             },
             {"Type": "volume", "Target": "/e"},
+            {"Type": "tmpfs", "Target": "/f", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 1023}},
+            {"Type": "tmpfs", "Target": "/g", "ReadOnly": True},
         ]
     }
     raw = decode.decode(repr(given).replace("'", '"').replace("True", "true").encode(), schema.HostConfig)

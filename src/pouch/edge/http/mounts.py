@@ -56,7 +56,7 @@ def _bind(text: str) -> container.Mount:
     named = not source.startswith("/")
     kind = "volume" if named else "bind"
     _check_target(target, kind, before)
-    read_only, propagation, no_copy, further = _modes(parts[2] if len(parts) > 2 else "", before)
+    read_only, propagation, no_copy, further = _modes(parts[2] if len(parts) > 2 else "")
     extra = ("BindOptions" if propagation else "") if named else ("VolumeOptions" if no_copy else "")
     if extra:
         raise errors.InvalidInput(
@@ -75,7 +75,7 @@ def _bind(text: str) -> container.Mount:
     )
 
 
-def _modes(text: str, before: str) -> tuple[bool, str, bool, list[str]]:
+def _modes(text: str) -> tuple[bool, str, bool, list[str]]:
     """Of the third part: read-only, propagation or "", nocopy, and what else the runtime is told."""
     read_only, propagation, no_copy = False, "", False
     further: list[str] = []
@@ -83,7 +83,7 @@ def _modes(text: str, before: str) -> tuple[bool, str, bool, list[str]]:
     for option in filter(None, text.split(",")):
         group = next((str(id(one)) for one in (_READING, _LABELS, _PROPAGATIONS) if option in one), option)
         if group in seen:  # twice, or two that exclude each other
-            raise errors.InvalidInput(f"{before}invalid mode: {text}")
+            raise errors.InvalidInput(f"invalid mode: {text}")
         seen.add(group)
         if option in ("ro", "readonly"):
             read_only = True
@@ -94,7 +94,7 @@ def _modes(text: str, before: str) -> tuple[bool, str, bool, list[str]]:
         elif option == "bind-nonrecursive":
             further.append("bind")
         elif option not in _IGNORED | _LABELS | _READING:
-            raise errors.InvalidInput(f"{before}invalid mode: {text}")
+            raise errors.InvalidInput(f"invalid mode: {text}")
     return read_only, propagation, no_copy, further
 
 
@@ -191,6 +191,7 @@ def _tmpfs(target: str, text: str) -> container.Mount:
         target=posixpath.normpath(target),
         read_only="ro" in options,
         options=tuple(option for option in options if option != "ro"),
+        make_source=True,
     )
 
 
@@ -219,13 +220,13 @@ def _suffix(mount: container.Mount) -> str:
 
 def typed(host: container.HostConfig) -> Document:
     """HostConfig.Mounts of an inspect document, which only those have that were asked for so."""
-    found = [_typed(mount) for mount in host.mounts if mount.kind != "tmpfs" and not mount.make_source]
+    found = [_typed(mount) for mount in host.mounts if not mount.make_source]
     return {"Mounts": found} if found else {}
 
 
 def _typed(mount: container.Mount) -> Document:
     document: Document = {"Type": mount.kind}
-    if mount.source:
+    if mount.source and mount.kind != "tmpfs":
         document["Source"] = mount.source
     document["Target"] = mount.target
     if mount.read_only:
@@ -237,6 +238,10 @@ def _typed(mount: container.Mount) -> Document:
         options["NonRecursive"] = True
     if options:
         document["BindOptions"] = options
+    if mount.kind == "tmpfs" and mount.options:
+        given = dict(option.split("=", 1) for option in mount.options)
+        numbers = (("SizeBytes", given.get("size"), 10), ("Mode", given.get("mode"), 8))
+        document["TmpfsOptions"] = {member: int(text, base) for member, text, base in numbers if text}
     asked = mount.volume
     if asked is not None and asked != volume.VolumeMount():
         document["VolumeOptions"] = _volume_options(asked)
@@ -260,7 +265,7 @@ def tmpfs(host: container.HostConfig) -> dict[str, str]:
     return {
         mount.target: ",".join((*(("ro",) if mount.read_only else ()), *mount.options))
         for mount in host.mounts
-        if mount.kind == "tmpfs"
+        if mount.kind == "tmpfs" and mount.make_source
     }
 
 
