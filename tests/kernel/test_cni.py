@@ -191,7 +191,7 @@ class TestReal:
         place.write(
             "10-lab.conflist", place.bridge("1.0.0", {"type": "portmap", "capabilities": {"portMappings": True}})
         )
-        assert place.wires.links.publishes(LAB)
+        assert place.plugins.publishes(LAB)
         ports = [spec.PublishedPort(port=80, protocol="tcp", host_ip=ip, host_port=8080) for ip in ("0.0.0.0", "::")]
         process = host.process()
         (made,) = host.run(lambda: place.wires.links.connect([(LAB, endpoint())], process.fd, ID, ports))

@@ -40,7 +40,7 @@ from pouch.image import download, unpack
 from pouch.image import images as image_room
 from pouch.image.registry import client as registry_client
 from pouch.kernel import cgroup, process
-from pouch.network import bridges, firewall, links
+from pouch.network import bridges, cni, firewall, links
 from pouch.network import files as network_files
 from pouch.network import names as name_service
 from pouch.network import subnet as subnets
@@ -145,7 +145,8 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         shelf_of_networks = network_shelf.NetworkShelf(database, pools)
         shelf_of_networks.open_()
         table = firewall.Firewall(settings.bridge)
-        devices = links.Links(table, mtu=settings.mtu)
+        plugins = cni.Plugins(settings.cni_config_dir, settings.cni_plugin_dirs)
+        devices = links.Links(table, mtu=settings.mtu, plugins=plugins)
         _default_network(settings, database, clock, shelf_of_networks, devices)
         return tools.Equipment(
             settings=settings,
@@ -162,6 +163,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             links=devices,
             firewall=table,
+            policy=policy.Policy(table),
             names=name_service.Names(paths.run),
             daemon_id=_daemon_id(database),
             networks=shelf_of_networks,

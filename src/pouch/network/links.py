@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pouch.kernel import netlink, rtnetlink
 from pouch.network import addressing, bridges, cni, firewall, foreign, inside, macvlan
 from pouch.spec import errors, network
+
+_log = logging.getLogger("pouch.network")
 
 Member = tuple[network.Network, network.Endpoint]
 Device = bridges.Bridge | macvlan.Macvlan
@@ -93,8 +96,8 @@ class Links:
         """Give a network namespace these interfaces, default routes by the first with a gateway, and a loopback link that is up.
 
         All or nothing. netns: a descriptor. The endpoints have their mac and host_link in the answer, those of CNI networks
-        their addresses too. Also for one more of a running container: a default route that is there stays. ports: for CNI
-        networks that publish them (`publishes`). Raises InvalidInput for an address that is not for a container, Conflict for the
+        their addresses too. Also for one more of a running container: a default route that is there stays. ports: for the
+        first CNI network whose plugins publish them. Raises InvalidInput for an address that is not for a container, Conflict for the
         namespace we are in, KernelError EEXIST for an interface that is there, Unavailable for what a CNI plugin says.
         """
         inside.refuse_own(netns)
@@ -108,18 +111,18 @@ class Links:
             self._plug(kernel, own, indices, netns, undo)
             inside.configure(netns, [member for _, member in own])
             others = [(one, member) for one, member in members if network.Driver(one.driver) is network.Driver.CNI]
+            publisher = next((one.id for one, _ in others if ports and self._plugins.publishes(one)), "")
+            if ports and others and not publisher:
+                _log.warning("container %s: no plugin of its CNI networks publishes ports", container_id[:12])
             for one, member in others:
-                placed[member.id] = self._plugins.add(one, member, netns, container_id, ports)
+                given = ports if one.id == publisher else ()
+                placed[member.id] = self._plugins.add(one, member, netns, container_id, given)
                 undo.callback(self._plugins.take_back, placed[member.id], netns, container_id)
             made = tuple(placed[member.id] for _, member in members)
             if own and others:
                 inside.prefer_first(netns, made)
             undo.pop_all()
         return made
-
-    def publishes(self, one: network.Network) -> bool:
-        """Whether a network's own plugins publish ports, so that the firewall must not. Raises NotFound, InvalidInput."""
-        return network.Driver(one.driver) is network.Driver.CNI and self._plugins.publishes(one)
 
     def disconnect(self, member: network.Endpoint, netns: int | None, container_id: str) -> None:
         """An endpoint's interface is gone afterwards; a missing one is fine. netns: None where the namespace is gone."""
