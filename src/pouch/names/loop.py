@@ -11,6 +11,8 @@ from collections.abc import Callable
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 _EVENTS = 64
 """Descriptors served in one turn."""
+_FEW = 512
+"""Timers that are not worth sweeping."""
 
 
 class Timer:
@@ -35,6 +37,7 @@ class Loop:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
+        self._swept = _FEW
         self._numbers = itertools.count()
         self._stopped = False
 
@@ -55,6 +58,10 @@ class Loop:
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call it once, then."""
         timer = Timer(callback)
+        if len(self._timers) >= 2 * self._swept:  # most are cancelled long before they are due
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._swept = max(_FEW, len(self._timers))
         heapq.heappush(self._timers, (self.clock() + seconds, next(self._numbers), timer))
         return timer
 

@@ -153,6 +153,8 @@ class Question:
 def _address(server: str) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
     """Family and socket address of `192.0.2.7`, `2001:db8::1` or `fe80::1%3`. No resolver is asked. Raises OSError for anything else."""
     host, _, scope = server.partition("%")
-    if ":" not in host:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.inet_pton(family, host)
+    if family is socket.AF_INET:
         return socket.AF_INET, (host, PORT)
     return socket.AF_INET6, (host, PORT, 0, int(scope) if scope.isdigit() else 0)

@@ -52,6 +52,18 @@ def test_timers_are_called_in_their_order_when_they_are_due(loop, clock):
     assert said == ["first", "third"]
 
 
+def test_timers_that_were_cancelled_are_not_kept(loop, clock):
+    said = []
+    kept = [loop.after(number, lambda number=number: said.append(number)) for number in range(100)]
+    for _ in range(100_000):
+        loop.after(10, lambda: said.append("never")).cancel()
+    assert len(loop._timers) < 3000
+    clock.now += 100
+    loop.turn()
+    assert said == list(range(100))
+    assert len(kept) == 100
+
+
 def test_what_a_callback_raises_is_told_and_ends_nothing(loop, clock):
     failures = []
     loop.failed = failures.append
