@@ -150,7 +150,7 @@ class _Copy:
             if not self._linked(place, name, status, path):
                 self._file(place, name, path)
         elif kind == stat.S_IFLNK:
-            self._link(place, name, status)
+            self._link(place, name, status, path)
         elif kind == stat.S_IFIFO:
             self._fifo(place, name, status, path)
         elif kind != stat.S_IFSOCK:
@@ -175,21 +175,28 @@ class _Copy:
             raise
         return self._place(path, source, copy)
 
+    @contextlib.contextmanager
+    def _named(self, place: _Place, name: str) -> Iterator[str]:
+        """A name for what the block makes, which becomes the right one when it is whole."""
+        try:
+            yield place.spare
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(place.spare, dir_fd=place.copy)
+            raise
+        os.rename(place.spare, name, src_dir_fd=place.copy, dst_dir_fd=place.copy)
+
     def _file(self, place: _Place, name: str, path: str) -> None:
         source = os.open(name, _FILE, dir_fd=place.source)
         try:
             status = os.fstat(source)
-            copy = os.open(place.spare, _NEW, 0o600, dir_fd=place.copy)
-            try:
-                _copy_data(source, copy, status.st_size)
-                self._attributes(source, copy, status, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(place.spare, dir_fd=place.copy)
-                raise
-            finally:
-                os.close(copy)
-            os.rename(place.spare, name, src_dir_fd=place.copy, dst_dir_fd=place.copy)
+            with self._named(place, name) as spare:
+                copy = os.open(spare, _NEW, 0o600, dir_fd=place.copy)
+                try:
+                    _copy_data(source, copy, status.st_size)
+                    self._attributes(source, copy, status, path)
+                finally:
+                    os.close(copy)
             self._note(status, path)
         finally:
             os.close(source)
@@ -220,26 +227,31 @@ class _Copy:
             os.close(fd)
         return True
 
-    def _link(self, place: _Place, name: str, status: os.stat_result) -> None:
-        os.symlink(os.readlink(name, dir_fd=place.source), name, dir_fd=place.copy)
-        with contextlib.suppress(PermissionError, FileNotFoundError):
-            os.chown(name, status.st_uid, status.st_gid, dir_fd=place.copy, follow_symlinks=False)
-            times = (status.st_atime_ns, status.st_mtime_ns)
-            os.utime(name, ns=times, dir_fd=place.copy, follow_symlinks=False)
+    def _link(self, place: _Place, name: str, status: os.stat_result, path: str) -> None:
+        with self._named(place, name) as spare:
+            os.symlink(os.readlink(name, dir_fd=place.source), spare, dir_fd=place.copy)
+            with self._tolerated(path):
+                os.chown(spare, status.st_uid, status.st_gid, dir_fd=place.copy, follow_symlinks=False)
+                times = (status.st_atime_ns, status.st_mtime_ns)
+                os.utime(spare, ns=times, dir_fd=place.copy, follow_symlinks=False)
 
     def _fifo(self, place: _Place, name: str, status: os.stat_result, path: str) -> None:
-        os.mkfifo(name, 0o600, dir_fd=place.copy)
-        fd = os.open(name, _ITSELF, dir_fd=place.copy)
-        try:
-            if not stat.S_ISFIFO(os.fstat(fd).st_mode):
-                return
-            with self._tolerated(path):
-                # fchmod(2) refuses such a descriptor; its name in /proc leads to the very same file
-                os.chown(f"/proc/self/fd/{fd}", status.st_uid, status.st_gid)
-                os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(status.st_mode))
-                os.utime(f"/proc/self/fd/{fd}", ns=(status.st_atime_ns, status.st_mtime_ns))
-        finally:
-            os.close(fd)
+        with self._named(place, name) as spare:
+            os.mkfifo(spare, 0o600, dir_fd=place.copy)
+            fd = os.open(spare, _ITSELF, dir_fd=place.copy)
+            try:
+                if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                    self._by_descriptor(fd, status, path)
+            finally:
+                os.close(fd)
+
+    def _by_descriptor(self, fd: int, status: os.stat_result, path: str) -> None:
+        """fchmod(2) refuses such a descriptor; its name in /proc leads to the very same file."""
+        file = f"/proc/self/fd/{fd}"
+        with self._tolerated(path):
+            os.chown(file, status.st_uid, status.st_gid)
+            os.chmod(file, stat.S_IMODE(status.st_mode))
+            os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     # -- attributes ---------------------------------------------------------------------------------------------------
 
