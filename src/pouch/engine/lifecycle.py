@@ -27,6 +27,7 @@ from pouch.engine import (
     shelf,
     signals,
     volumes,
+    wiring,
 )
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
@@ -61,8 +62,8 @@ class Lifecycle:
             for other in others:  # from here on they cannot take their volumes with them
                 if other.removed or other.record.state.status is container.Status.REMOVING:
                     raise errors.NotFound(f"No such container: {other.record.name}")
-            await self._volumes.ensure(one.record)
-            await self._shelf.save(one, dataclasses.replace(one.record, intent=records.Intent.NONE))
+            record = await self._volumes.ensure(one.record)
+            await self._shelf.save(one, dataclasses.replace(record, intent=records.Intent.NONE))
         except BaseException:
             await self.remove(one, volumes=True, told=False)
             raise
@@ -118,6 +119,8 @@ class Lifecycle:
         one.restarting = False
         one.record = record  # running and supervised are one step: nobody sees the one without the other
         self.supervise(one, notify)
+        for place in record.state.endpoints:
+            events.of_membership(self._equipment.events, place, "connect", record.id)
         self.publish(record, "start")
         await self._shelf.note(one, record)
         for warning in prepared.warnings:
@@ -185,6 +188,16 @@ class Lifecycle:
                 one.boot_watch.cancel()
         await self.finish(one, exit_)
 
+    async def renamed(self, one: shelf.Container) -> None:
+        """Its networks call it by its new name from now on."""
+        run, record = one.record.run, wiring.renamed(one.record)
+        if not one.running or record is one.record:
+            return
+        await self._shelf.note(one, record)
+        await self._equipment.pools.fs(wiring.tell, self._equipment, record)
+        if one.record.run is not run:  # it has ended meanwhile
+            await self._equipment.pools.fs(wiring.take_away, self._equipment, record)
+
     # -- end ----------------------------------------------------------------------------------------------------------
 
     async def finish(self, one: shelf.Container, exit_: exits.Exit) -> None:
@@ -200,6 +213,8 @@ class Lifecycle:
             await ending.poststop(self._equipment, record, exit_)
             await self._shelf.note(one, dataclasses.replace(one.record, intent=records.Intent.NONE))
         await cleanup.run(self._equipment, record, ended=exit_.known)
+        for place in one.record.state.endpoints:
+            events.of_membership(self._equipment.events, place, "disconnect", record.id)
         # Of the record as it is by now: a client may have given it another name.
         record = dataclasses.replace(one.record, intent=records.Intent.NONE, run=None, connecting="").with_state(
             endpoints=(), ports=()

@@ -100,6 +100,18 @@ def anonymous(mounts: Iterable[container.Mount]) -> list[str]:
     return [name for name, one in volumes(mounts).items() if one.volume is not None and one.volume.anonymous]
 
 
+def with_drivers(mounts: Iterable[container.Mount], drivers: Mapping[str, str]) -> tuple[container.Mount, ...]:
+    """The same with the drivers of volumes, by name."""
+    return tuple(
+        dataclasses.replace(
+            one, volume=dataclasses.replace(one.volume or volume.VolumeMount(), driver=drivers[one.source])
+        )
+        if one.kind == VOLUME
+        else one
+        for one in mounts
+    )
+
+
 def at(mounts: Iterable[container.Mount], paths: Mapping[str, str]) -> tuple[container.Mount, ...]:
     """Volumes as binds of the directories where they are: what a start works with. Others as they are."""
     return tuple(

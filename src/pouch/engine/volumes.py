@@ -92,12 +92,18 @@ class Volumes:
 
     # -- for containers -----------------------------------------------------------------------------------------------
 
-    async def ensure(self, record: records.Record) -> None:
-        """Have all volumes of a container that is noted. Raises what the drivers raise; what was made till then stays."""
-        for name, one in mounts.volumes(record.mounts).items():
-            await self._ensure(name, one.volume or volume.VolumeMount())
+    async def ensure(self, record: records.Record) -> records.Record:
+        """Have all volumes of a container that is noted; the record with the driver of each.
 
-    async def _ensure(self, name: str, wish: volume.VolumeMount) -> None:
+        Raises what the drivers raise; what was made till then stays.
+        """
+        drivers = {
+            name: await self._ensure(name, one.volume or volume.VolumeMount())
+            for name, one in mounts.volumes(record.mounts).items()
+        }
+        return dataclasses.replace(record, mounts=mounts.with_drivers(record.mounts, drivers))
+
+    async def _ensure(self, name: str, wish: volume.VolumeMount) -> str:
         """A mount takes the volume there is, whatever its options and labels are; only another driver than it asks for is refused."""
         if not wish.anonymous:
             try:
@@ -106,7 +112,7 @@ class Volumes:
                 pass
             else:
                 if wish.driver in ("", found.driver):
-                    return
+                    return found.driver
         config = volume.VolumeConfig(
             name=name,
             driver=wish.driver or volume.LOCAL,
@@ -114,7 +120,7 @@ class Volumes:
             labels=wish.labels,
             anonymous=wish.anonymous,
         )
-        await self._make(mounts.with_name(config))
+        return (await self._make(mounts.with_name(config))).driver
 
     async def mount(self, record: records.Record) -> dict[str, str]:
         """Have a container's volumes mounted for it: directories of this host, by name. What it has got is for `cleanup`."""

@@ -175,7 +175,8 @@ async def test_a_containers_volumes_are_made_with_what_its_mounts_say(setup):
     wish = volume.VolumeMount(labels={"a": "b"}, options={"type": "tmpfs", "device": "tmpfs"})
     given = container.Mount(kind="volume", source="mem", target="/m", volume=wish)
     lone = ids.new_id()
-    await setup.volumes.ensure(setup.container(given, anonymous(lone), "data"))
+    ready = await setup.volumes.ensure(setup.container(given, anonymous(lone), "data"))
+    assert {one.volume.driver for one in ready.mounts} == {"local"}
     made = {view.volume.name: view.volume for view in (await setup.volumes.list({}))[0]}
     assert made["mem"].labels == {"a": "b"}
     assert made["mem"].options == wish.options
