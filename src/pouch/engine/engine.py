@@ -163,7 +163,6 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             links=devices,
             firewall=table,
-            policy=policy.Policy(table),
             names=name_service.Names(paths.run),
             daemon_id=_daemon_id(database),
             networks=shelf_of_networks,
