@@ -121,7 +121,14 @@ def port(number: int, host_port: int, host_ip: str = "0.0.0.0", protocol: str = 
 
 
 def says(
-    client: network.Netns, server: network.Netns, address: str, number: int, listening: int, *, protocol: str = "tcp"
+    client: network.Netns,
+    server: network.Netns,
+    address: str,
+    number: int,
+    listening: int,
+    *,
+    protocol: str = "tcp",
+    patience: float = network.PATIENCE,
 ) -> str:
     """What address the server at port `listening` sees of a client that calls address and number; "" when nothing arrives.
 
@@ -129,10 +136,10 @@ def says(
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     if protocol == "udp":
-        return _datagram(client, server, family, address, number, listening)
+        return _datagram(client, server, family, address, number, listening, patience)
     with server.run(lambda: _listener(family, listening)) as listener:
         try:
-            with client.run(lambda: socket.create_connection((address, number), timeout=network.REFUSED_WITHIN)) as one:
+            with client.run(lambda: socket.create_connection((address, number), timeout=patience)) as one:
                 listener.settimeout(network.PATIENCE)
                 accepted, peer = listener.accept()
                 with accepted:
@@ -144,12 +151,32 @@ def says(
             return ""
 
 
+def unheard(
+    client: network.Netns,
+    server: network.Netns,
+    address: str,
+    number: int,
+    listening: int,
+    *,
+    protocol: str = "tcp",
+) -> bool:
+    """Whether a server that listens sees nothing of such a client."""
+    wait = network.REFUSED_WITHIN
+    return says(client, server, address, number, listening, protocol=protocol, patience=wait) == ""
+
+
 def _listener(family: int, number: int) -> socket.socket:
     return socket.create_server(("", number), family=family)
 
 
 def _datagram(
-    client: network.Netns, server: network.Netns, family: int, address: str, number: int, listening: int
+    client: network.Netns,
+    server: network.Netns,
+    family: int,
+    address: str,
+    number: int,
+    listening: int,
+    patience: float,
 ) -> str:
     def bound() -> socket.socket:
         made = socket.socket(family, socket.SOCK_DGRAM)
@@ -160,7 +187,7 @@ def _datagram(
         server.run(bound) as receiver,
         client.run(lambda: socket.socket(family, socket.SOCK_DGRAM)) as sender,
     ):
-        receiver.settimeout(network.REFUSED_WITHIN)
+        receiver.settimeout(patience)
         sender.settimeout(network.PATIENCE)
         try:
             sender.connect((address, number))  # so that an answer from elsewhere is not taken

@@ -103,6 +103,11 @@ def dummy(name: str) -> netlink.Request:
     return _create(name, "dummy", b"")
 
 
+def ifb(name: str) -> netlink.Request:
+    """A new intermediate device, through which other links' packets can be led, down. EOPNOTSUPP where the kernel has none."""
+    return _create(name, "ifb", b"")
+
+
 def up(link: Key) -> netlink.Request:
     """Set a link up."""
     return _set(link, "up", b"", UP)

@@ -19,8 +19,8 @@ from typing import Self
 from pouch.kernel import netlink
 from pouch.spec import errors
 
-INET = 1
-"""NFPROTO_INET: the family of a table for both IPv4 and IPv6."""
+INET, NETDEV = 1, 5
+"""NFPROTO_*: the families of a table for both IPv4 and IPv6, and of one at links."""
 
 _NETFILTER = 12
 _GROUP_NFTABLES = 7

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from pouch.kernel import nfnetlink, nft
-from pouch.network import reach, ruleset
+from pouch.network import reach, restrictions, ruleset
 from pouch.spec import errors, network
 
 _log = logging.getLogger("pouch.network")
@@ -33,7 +33,7 @@ class News(enum.StrEnum):
     """What somebody else has changed."""
 
     OURS = "ours"
-    """Our table, or it cannot be told: `Firewall.ensure` puts it back."""
+    """One of our tables, or it cannot be told: `Firewall.ensure` puts it back."""
     OTHERS = "others"
     """Another table's chains or rules: it may drop what ours let through."""
 
@@ -53,13 +53,19 @@ class Firewall:
         self._loopback: set[tuple[int, str]] = (
             set()
         )  # IP versions and networks whose bridges let answers to loopback in
+        self._restrictions = restrictions.Restrictions(table)
         self._monitor: Monitor | None = None
         self._whole = False  # whether the table is as wanted, as far as the news say
 
     # what is wanted
 
-    def load(self, networks: Iterable[network.Network], published: Mapping[str, Published]) -> None:
-        """Want these, and only these; the next `ensure` makes it so. published: by container id. For the daemon's start."""
+    def load(
+        self,
+        networks: Iterable[network.Network],
+        published: Mapping[str, Published],
+        restricted: Mapping[str, restrictions.Restriction] | None = None,
+    ) -> None:
+        """Want these, and only these; the next `ensure` makes it so. The mappings are by container id. For the daemon's start."""
         with self._lock:
             self._forget()
             for one in networks:
@@ -70,6 +76,7 @@ class Firewall:
                 self._want(_CONTAINER + container_id, _of_ports(ports, ipv4, ipv6))
                 self._published[container_id] = ports, ipv4, ipv6
                 self._note_loopback(ports, ipv4, ipv6)
+            self._restrictions.load(restricted or {})
 
     def add_network(self, one: network.Network) -> None:
         """Let a bridge network through, or change what is let through. Nothing for other drivers, and where it is so already.
@@ -103,9 +110,9 @@ class Firewall:
         """
         elements = _of_ports(ports, ipv4, ipv6)
         with self._lock:
-            self._published[container_id] = ports, ipv4, ipv6
             self._note_host()
             self._change(_CONTAINER + container_id, elements)
+            self._published[container_id] = ports, ipv4, ipv6
             for version, network_id in self._note_loopback(ports, ipv4, ipv6):
                 reach.loopback(version, self._networks[network_id].link)
         if elements and host_link:
@@ -119,6 +126,20 @@ class Firewall:
             published = self._published.pop(container_id, None)
         if published is not None:
             reach.forget_container(*published)
+
+    def restrict(self, container_id: str, restriction: restrictions.Restriction) -> None:
+        """Let these chains hold for a container's links, in place of its former ones. See `policy.Policy`."""
+        with self._lock:
+            self._look()
+            self._look(own=self._restrictions.put(container_id, restriction))
+            if not self._whole:
+                self._write()
+
+    def unrestrict(self, container_id: str) -> None:
+        """Take a container's chains away; none is fine."""
+        with self._lock:
+            self._look()
+            self._look(own=self._restrictions.drop(container_id))
 
     # what is there
 
@@ -137,6 +158,7 @@ class Firewall:
         with self._lock:
             self._forget()
             nft.delete_table(ruleset.FAMILY, self.table)
+            self._restrictions.remove()
             self.close()
 
     def close(self) -> None:
@@ -197,10 +219,10 @@ class Firewall:
                 raise
             self._write()
             return
-        self._look(own=True)
+        self._look(own=1)
 
     def _write(self) -> None:
-        """The whole table in one transaction; again where somebody else wrote to it meanwhile."""
+        """Each table as a whole in one transaction; again where somebody else wrote to one meanwhile."""
         self._want(_HOST, _of_host())
         for _ in range(_ATTEMPTS):
             self.monitor()
@@ -209,13 +231,13 @@ class Firewall:
             for version, network_id in self._loopback:
                 reach.loopback(version, self._networks[network_id].link)
             self._whole = True
-            self._look(own=True)
+            self._look(own=1 + self._restrictions.write())
             if self._whole:
                 return
         _log.warning("table %s %s: somebody else keeps changing it", ruleset.FAMILY, self.table)
 
-    def _look(self, *, own: bool = False) -> None:
-        """Read the news. own: one transaction of ours is among them."""
+    def _look(self, *, own: int = 0) -> None:
+        """Read the news. own: that many transactions of ours are among them."""
         if self.monitor().take(own=own):
             self._whole = False
 
@@ -244,7 +266,7 @@ class Monitor:
     """News of the rules of this network namespace, with our own changes left out."""
 
     def __init__(self, table: str) -> None:
-        self._table = (nfnetlink.INET, table)
+        self._tables = {(nfnetlink.INET, table), (nfnetlink.NETDEV, table)}
         self._news = nfnetlink.Monitor()
         self._lock = threading.Lock()
         self._ours: set[int] = set()  # transactions that changed our table and that nobody has accounted for
@@ -271,8 +293,8 @@ class Monitor:
             self._others = False
             return found
 
-    def take(self, *, own: bool) -> bool:
-        """Whether anybody else has changed our table since the last call. own: one change was ours.
+    def take(self, *, own: int) -> bool:
+        """Whether anybody else has changed our tables since the last call. own: that many transactions were ours.
 
         The kernel sends its news before it answers who made the change, so our own is always among them.
         """
@@ -287,7 +309,7 @@ class Monitor:
         for change in self._news.read():
             if not change.table:
                 self._lost = True
-            elif (change.family, change.table) == self._table:
+            elif (change.family, change.table) in self._tables:
                 self._ours.add(change.generation)
             elif not change.elements_only:
                 self._others = True

@@ -43,12 +43,11 @@ def loopback(version: int, link: str) -> None:
 
 
 def hairpin(host_link: str) -> None:
-    """Let a container reach its own published ports where addresses are translated before the bridge decides (`bridged`).
+    """Let a container reach its own published ports also where addresses are translated before the bridge decides (`bridged`).
 
-    A bridge sends nothing back where it came from unless told so. Elsewhere the packet comes down to the host and goes up again.
+    A bridge sends nothing back where it came from unless told so. Elsewhere the packet comes down to the host and goes up again; but
+    somebody may load br_netfilter while the container runs.
     """
-    if not (bridged(4) or bridged(6)):
-        return
     with rtnetlink.RouteSocket() as kernel:
         try:
             kernel.run(linkrequest.reflect(host_link))
