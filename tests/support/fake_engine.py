@@ -26,7 +26,7 @@ def container_view(**changes: Any) -> views.ContainerView:
         created="2026-01-02T03:04:05.000000006Z",
         config=container.ContainerConfig(image="debian:bookworm"),
         state=container.State(
-            status=container.Status.RUNNING, pid=42, started_at="2026-01-02T03:04:06.000000000Z", ip_address="10.0.0.2"
+            status=container.Status.RUNNING, pid=42, started_at="2026-01-02T03:04:06.000000000Z"
         ),
         image_id="sha256:" + "ab" * 32,
         image_name="debian:bookworm",

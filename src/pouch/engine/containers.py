@@ -287,6 +287,7 @@ class Containers:
             if new == old:
                 raise errors.InvalidInput("Renaming a container with the same name as its current name")
             await self._shelf.rename(one, new)
+            await self._life.renamed(one)
             self._life.publish(one.record, "rename", oldName=f"/{old}")
 
     async def wait(self, ref: str, condition: str, armed: asyncio.Event | None = None) -> views.WaitResult:

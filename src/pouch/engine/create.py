@@ -15,11 +15,13 @@ from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
 from pouch.kernel import cgroup, process
 from pouch.network import files as network_files
+from pouch.network import policy
 from pouch.spec import container, errors, network
 
 _LEAST_MEMORY = 6 << 20
 _MODES = ("", "host", "private")
 _HOSTNAME_LONGEST = 63
+_NOT_OWN = (network.Mode.HOST, network.Mode.CONTAINER, network.Mode.NAMESPACE)
 _CNI_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
@@ -176,6 +178,12 @@ def _check_network_mode(config: container.ContainerConfig) -> None:
     """What does not go with a network that is somebody else's. Raises InvalidInput in Docker's sentences."""
     host = config.host
     kind, argument = network.mode(host.network_mode)
+    policy.check(host.network_policy, host.network_rate)
+    if (host.network_policy or host.network_rate != network.UNLIMITED) and kind in _NOT_OWN:
+        raise errors.InvalidInput(
+            "conflicting options: network policy or rate and the network mode",
+            hint="they need a network of the container's own",
+        )
     if kind is network.Mode.NAMESPACE and not argument.startswith("/"):
         raise errors.InvalidInput(
             f"invalid network mode {errors.shown(host.network_mode)!r}: expected the absolute path of a namespace",

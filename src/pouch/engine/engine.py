@@ -40,7 +40,7 @@ from pouch.image import download, unpack
 from pouch.image import images as image_room
 from pouch.image.registry import client as registry_client
 from pouch.kernel import cgroup, process
-from pouch.network import bridges, cni, firewall, links
+from pouch.network import bridges, cni, firewall, links, policy
 from pouch.network import files as network_files
 from pouch.network import names as name_service
 from pouch.network import subnet as subnets
@@ -163,6 +163,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             monitors={name: monitor.Monitor(settings.conmon, one, paths.exit_dir) for name, one in runtimes.items()},
             links=devices,
             firewall=table,
+            policy=policy.Policy(table),
             names=name_service.Names(paths.run),
             daemon_id=_daemon_id(database),
             networks=shelf_of_networks,

@@ -24,6 +24,7 @@ from pouch.kernel import namespace
 from pouch.network import firewall as firewalls
 from pouch.network import links as network_links
 from pouch.network import names as name_service
+from pouch.network import policy as policies
 from pouch.rich import plan as rich_plan
 from pouch.runtime import memory, monitor, oci
 from pouch.store import db, snapshot
@@ -104,6 +105,7 @@ class Equipment:
     monitors: dict[str, monitor.Monitor]
     links: network_links.Links
     firewall: firewalls.Firewall
+    policy: policies.Policy
     names: name_service.Names
     volumes: volume_room.Volumes
     networks: network_shelf.NetworkShelf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pouch.engine import (
@@ -84,7 +85,7 @@ class Launcher:
             return record, Place(base, name_files.Addressing(netns=argument))
         record, members = await self._members(record)
         addressing = name_files.Addressing(endpoints=record.state.endpoints)
-        record, reserved = await self._ports(record)
+        record, reserved = await self._ports(record, members)
         return record, Place(base, addressing, members, reserved)
 
     async def bring_up(self, one: shelf.Container, record: records.Record, place: Place) -> Launched:
@@ -136,14 +137,16 @@ class Launcher:
             members.append((one, endpoints.endpoint(record, one, wanted, addresses, f"eth{number}")))
         return record.with_state(endpoints=tuple(endpoint for _, endpoint in members)), tuple(members)
 
-    async def _ports(self, record: records.Record) -> tuple[records.Record, ports.Reservation | None]:
+    async def _ports(
+        self, record: records.Record, members: Sequence[endpoints.Member]
+    ) -> tuple[records.Record, ports.Reservation | None]:
         wanted = endpoints.bindings(record)
         if not wanted or record.config.host.network_mode == "host":
             return record, None
-        at = endpoints.published_at(record.state.endpoints)
-        if at is None and not record.networks.keys() - {"none"}:
-            return record, None
         equipment = self._equipment
+        at = endpoints.published_at(record.state.endpoints)
+        if not any(one.driver in (network.Driver.BRIDGE, network.Driver.CNI) for one, _ in members):
+            return record, None
         ipv6 = at is None or bool(at.ipv6)
         reserved = await equipment.pools.fs(ports.reserve, wanted, self._held(record.id), ipv6=ipv6)
         return record.with_state(ports=reserved.ports), reserved

@@ -13,7 +13,7 @@ from pouch.engine import clock, endpoints, events, images, network_plan, predefi
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.network import files as network_files
-from pouch.network import firewall
+from pouch.network import firewall, policy
 from pouch.network import subnet as subnets
 from pouch.spec import container, errors, ids, network
 
@@ -254,7 +254,15 @@ class Networks:
             log.info("network %s: its removal was interrupted and is carried on", one.name)
             await pools.fs(links.remove, one)
             await self._networks.delete(one)
-        self._equipment.firewall.load(self._networks, self._published())
+        for container_ in self._shelf:  # of before there were networks
+            places = container_.record.state.endpoints
+            if any(not place.network_id for place in places):
+                bridge = self._networks.get(predefined.BRIDGE)
+                known = tuple(
+                    place if place.network_id else dataclasses.replace(place, network_id=bridge.id) for place in places
+                )
+                await self._shelf.note(container_, container_.record.with_state(endpoints=known))
+        self._load()
         for one in self._networks:
             if one.predefined or one.driver not in (network.Driver.BRIDGE, network.Driver.MACVLAN):
                 continue
@@ -277,6 +285,15 @@ class Networks:
         keep = {place.host_link for one in running for place in one.record.state.endpoints}
         await equipment.pools.fs(equipment.links.reconcile, keep)
         await self._give_back_lost()
+
+    def _load(self) -> None:
+        """Tell the firewall what is wanted of it."""
+        restricted = {}
+        for one in self._shelf:
+            found = policy.restriction(one.id, wiring.host_links(one.record), one.record.config.host.network_policy)
+            if one.running and found is not None:
+                restricted[one.id] = found
+        self._equipment.firewall.load(self._networks, self._published(), restricted)
 
     def _published(self) -> dict[str, firewall.Published]:
         """What is published of containers that run, or did when the last daemon ended."""

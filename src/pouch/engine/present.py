@@ -12,8 +12,6 @@ from pouch.store import paths as store_paths
 def view(record: records.Record, equipment: tools.Equipment, exec_ids: tuple[str, ...]) -> views.ContainerView:
     """One container."""
     paths, driver = equipment.paths, equipment.snapshots.driver
-    running = record.state.status in (container.Status.RUNNING, container.Status.PAUSED)
-    default = next((one for one in record.state.endpoints if one.network_name == "bridge"), None) if running else None
     return views.ContainerView(
         id=record.id,
         name=record.name,
@@ -36,8 +34,6 @@ def view(record: records.Record, equipment: tools.Equipment, exec_ids: tuple[str
         resolv_conf_path=paths.resolv_conf(record.id),
         runtime=record.runtime,
         exec_ids=exec_ids,
-        gateway=default.ipv4_gateway if default else "",
-        prefix_length=default.ipv4_prefix if default else 0,
         networks=record.networks,
         network_ids={name: one.id for name in record.networks if (one := _network(equipment, name)) is not None},
         exposed=record.exposed,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from pouch.engine import upgrade
 from pouch.rich import plan
 from pouch.spec import container, errors, network
 
@@ -87,8 +88,6 @@ class Record:
     run: Run | None = None
     stopped_by_user: bool = False
     """Set by stop and kill, cleared by start: what `unless-stopped` and the restart policy ask."""
-    gateway: str = ""
-    prefix_length: int = 0
     warnings: tuple[str, ...] = field(default_factory=tuple)
     mounts: tuple[container.Mount, ...] = ()
     """All of them: those of the config, of other containers, of the image; each volume with its name."""
@@ -141,7 +140,7 @@ def encode(record: Record) -> bytes:
 def decode(raw: bytes, what: str) -> Record:
     """The record of these bytes; CorruptData names `what`."""
     try:
-        found = _decoder.decode(raw)
+        found = _decoder.decode(upgrade.networks(raw))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.CorruptData(f"{what}: its record cannot be read: {error}") from error
     if found.config.host.mounts and not found.mounts:  # written before there were volumes

@@ -41,8 +41,6 @@ class ContainerView:
     resolv_conf_path: str
     runtime: str
     exec_ids: tuple[str, ...] = ()
-    gateway: str = ""
-    prefix_length: int = 0
     driver: str = "overlay2"
     """Which snapshotter keeps its files."""
     graph: dict[str, str] = field(default_factory=dict)

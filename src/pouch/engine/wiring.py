@@ -6,6 +6,7 @@ What is done here for a whole container is undone by `take_away`, whatever of it
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
@@ -24,6 +25,7 @@ def plug(equipment: tools.Equipment, record: records.Record, members: Sequence[e
     with _namespace(record) as netns:
         placed = equipment.links.connect(members, netns, record.id, _given_away(members, record))
         record = record.with_state(endpoints=tuple(endpoints.routed(placed)))
+        _restrict(equipment, record)
         publish(equipment, record)
         _serve(equipment, record, netns)
     return record
@@ -37,7 +39,10 @@ def extend(equipment: tools.Equipment, record: records.Record, member: endpoints
         (placed,) = equipment.links.connect([member], netns, record.id)
         undo.callback(equipment.links.disconnect, placed, netns, record.id)
         record = record.with_state(endpoints=tuple(endpoints.routed([*before, placed])))
-        undo.callback(publish, equipment, record.with_state(endpoints=tuple(before)))
+        former = record.with_state(endpoints=tuple(before))
+        undo.callback(_restrict, equipment, former)
+        _restrict(equipment, record)
+        undo.callback(publish, equipment, former)
         publish(equipment, record)
         served = any(endpoints.named(one) for one in before)
         _serve(equipment, record, None if served else netns)
@@ -58,6 +63,7 @@ def retract(equipment: tools.Equipment, record: records.Record, gone: network.En
         if had_default and following is not None:
             with contextlib.suppress(errors.NotFound):  # its root has taken that interface away, too
                 equipment.links.set_default(netns, following)
+        _restrict(equipment, record)
         if endpoints.named(gone):
             _serve(equipment, record, None)
         name_files.retract(equipment, record, gone)
@@ -70,6 +76,8 @@ def take_away(equipment: tools.Equipment, record: records.Record) -> None:
         equipment.firewall.unpublish(record.id)
     if any(endpoints.named(one) for one in record.state.endpoints):
         equipment.names.drop(record.id)
+    if restricted(record):
+        equipment.policy.remove(record.id)
     for one in record.state.endpoints:
         if one.driver == network.Driver.CNI:
             equipment.links.disconnect(one, None, record.id)
@@ -79,6 +87,47 @@ def _given_away(members: Sequence[endpoints.Member], record: records.Record) -> 
     """The ports that CNI plugins are to publish: all, where the container is in none of our own networks that could."""
     at = endpoints.published_at([wanted for _, wanted in members])
     return record.state.ports if at is None else ()
+
+
+def restricted(record: records.Record) -> bool:
+    """Whether policy or rate were asked for: nothing is done for others."""
+    host = record.config.host
+    return bool(host.network_policy) or host.network_rate != network.UNLIMITED
+
+
+def host_links(record: records.Record) -> list[str]:
+    """Our ends of its links, where policy and rate are."""
+    return [one.host_link for one in record.state.endpoints if one.host_link]
+
+
+def _restrict(equipment: tools.Equipment, record: records.Record) -> None:
+    """Let policy and rate hold on all its links. Raises Unsupported for a place without one of ours: what it sends there, nobody sees."""
+    if not restricted(record):
+        return
+    host = record.config.host
+    for one in record.state.endpoints:
+        if one.interface and not one.host_link:
+            raise errors.Unsupported(
+                f"container {record.name}: network {one.network_name} ({one.driver}) can hold neither a policy nor a rate",
+                hint="use bridge networks",
+            )
+    equipment.policy.apply(record.id, host_links(record), host.network_policy, host.network_rate)
+
+
+def renamed(record: records.Record) -> records.Record:
+    """With its places' names as they follow from its own now; the same where nothing changes."""
+    changed = tuple(
+        dataclasses.replace(one, names=endpoints.names(record, record.networks[one.network_name]))
+        if one.names and one.network_name in record.networks
+        else one
+        for one in record.state.endpoints
+    )
+    return record if changed == record.state.endpoints else record.with_state(endpoints=changed)
+
+
+def tell(equipment: tools.Equipment, record: records.Record) -> None:
+    """Tell the name service of a container whose names have changed."""
+    _serve(equipment, record, None)
 
 
 def publish(equipment: tools.Equipment, record: records.Record) -> None:

@@ -221,8 +221,6 @@ class State:
     restart_count: int = 0
     app_exit_code: int | None = None
     """The app's own code, also where the machine went on (`keep`)."""
-    ip_address: str = ""
-    mac_address: str = ""
     endpoints: tuple[network.Endpoint, ...] = ()
     """Its networks while it runs, that with the default route first."""
     ports: tuple[network.PublishedPort, ...] = ()

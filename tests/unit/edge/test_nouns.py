@@ -8,7 +8,7 @@ from support import edge_client, fake_engine
 from pouch.edge.http import errors as http_errors
 from pouch.edge.http import filters, present, times
 from pouch.engine import views
-from pouch.spec import container, errors, event, reference
+from pouch.spec import container, errors, event, network, reference
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,16 @@ async def test_an_inspect_document_has_the_states_of_rich_mode():
                     init="systemd",
                     app_exit_code=3,
                     pid=42,
-                    ip_address="10.0.0.2",
+                    endpoints=(
+                        network.Endpoint(
+                            id="e1",
+                            network_id="n1",
+                            network_name="bridge",
+                            driver="bridge",
+                            interface="eth0",
+                            ipv4="10.0.0.2",
+                        ),
+                    ),
                 ),
             )
         ]

@@ -81,7 +81,10 @@ Resources = container.Resources
         ({"hostname": "h" * 64}, "invalid hostname format"),
         ({"stop_signal": "SIGFLY"}, "Invalid signal"),
         ({"host": HostConfig(network_mode="ns:relative")}, "expected the absolute path of a namespace"),
-        ({"host": HostConfig(network_mode="container:a", dns=("1.1.1.1",))}, "conflicting options: dns and the network mode"),
+        (
+            {"host": HostConfig(network_mode="container:a", dns=("1.1.1.1",))},
+            "conflicting options: dns and the network mode",
+        ),
         ({"host": HostConfig(pid_mode="container:x")}, "invalid PidMode"),
         ({"host": HostConfig(runtime="kata")}, "unknown or invalid runtime name: kata"),
         ({"host": HostConfig(cap_add=("FLY",))}, "invalid capability"),

@@ -84,29 +84,9 @@ def policy(given: list[schema.PolicyRule]) -> tuple[network.PolicyRule, ...]:
     return tuple(network.PolicyRule(action=one.Action, network=addresses.subnet(one.Network)) for one in given)
 
 
-def places(view: views.ContainerView) -> tuple[network.Endpoint, ...]:
-    """Where it is now; of a container that a former version has started its one place, as far as that noted it."""
-    state = view.state
-    if state.endpoints or not state.ip_address:
-        return state.endpoints
-    return (
-        network.Endpoint(
-            id="",
-            network_id=view.network_ids.get("bridge", ""),
-            network_name="bridge",
-            driver=network.Driver.BRIDGE,
-            interface="eth0",
-            mac=state.mac_address,
-            ipv4=state.ip_address,
-            ipv4_prefix=view.prefix_length,
-            ipv4_gateway=view.gateway,
-        ),
-    )
-
-
 def settings(view: views.ContainerView) -> Document:
     """NetworkSettings.Networks: one member for each network, running or not; none for another's namespace."""
-    at = {place.network_name: place for place in places(view)}
+    at = {place.network_name: place for place in view.state.endpoints}
     kind, _ = network.mode(view.config.host.network_mode)
     names = dict.fromkeys((*view.networks, *at))
     if not names and kind in (network.Mode.NONE, network.Mode.HOST):
@@ -147,7 +127,7 @@ def addresses_of(place: network.Endpoint | None) -> Document:
 
 def on_default_bridge(view: views.ContainerView) -> network.Endpoint | None:
     """Its place in the default network, which Docker's oldest clients know only."""
-    return next((place for place in places(view) if place.network_name == "bridge"), None)
+    return next((place for place in view.state.endpoints if place.network_name == "bridge"), None)
 
 
 def chosen_mac(view: views.ContainerView) -> str:
