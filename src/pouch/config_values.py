@@ -9,7 +9,10 @@ import os
 from collections.abc import Callable
 
 from pouch.engine.settings import CgroupManager, Snapshotter
-from pouch.spec import container
+from pouch.network import subnet
+from pouch.spec import container, errors
+
+_POOLS = 'a list of pools, { base = "10.10.0.0/16", size = 24 } (as an option: base=10.10.0.0/16,size=24)'
 
 
 def text(value: object) -> object:
@@ -127,3 +130,25 @@ def ulimits(value: object) -> object:
         except ValueError:
             raise ValueError(f"SOFT or SOFT:HARD for {name}") from None
     return tuple(found)
+
+
+def address_pools(value: object) -> object:
+    """Where networks get their subnets: tables of base and size, or flags `base=NETWORK,size=BITS`."""
+    if not isinstance(value, list):
+        raise ValueError(_POOLS)  # noqa: TRY004 - one kind of error for all readers
+    return tuple(_pool(item) for item in value)
+
+
+def _pool(item: object) -> subnet.AddressPool:
+    if isinstance(item, str):
+        item = dict(part.partition("=")[::2] for part in item.split(","))
+    if not isinstance(item, dict) or set(item) != {"base", "size"} or not isinstance(item["base"], str):
+        raise ValueError(_POOLS)
+    try:
+        bits = number(item["size"])
+        assert isinstance(bits, int)
+        return subnet.parse_pool(item["base"], bits)
+    except errors.InvalidInput as error:
+        raise ValueError(f"{_POOLS} ({error.message})") from None
+    except ValueError:
+        raise ValueError(_POOLS) from None

@@ -40,6 +40,15 @@ def test_the_file_is_read_and_flags_win():
         ({"default-ulimit": {"nofile": "x"}}, ["default-ulimit", "SOFT"]),
         ({"shm-size": "1x"}, ["shm-size", "bytes"]),
         ({"userns-last": 5}, ["userns-last", "65536"]),
+        ({"default-address-pools": "10.0.0.0/8"}, ["default-address-pools", "a list of pools"]),
+        ({"default-address-pools": [{"base": "10.0.0.0/8"}]}, ["default-address-pools", "a list of pools"]),
+        (
+            {"default-address-pools": [{"base": "10.0.0.0/8", "size": "x"}]},
+            ["default-address-pools", "a list of pools"],
+        ),
+        ({"default-address-pools": ["base=10.0.0.0/16,size=8"]}, ["default-address-pools", "from 16 to 29"]),
+        ({"cni-config-dir": "net.d"}, ["cni-config-dir", "absolute path"]),
+        ({"cni-plugin-dir": ["bin"]}, ["cni-plugin-dir", "absolute paths"]),
         ({"default-registry": "host"}, ["default-registry", "'host'", "HOST:PORT"]),
         ({"default-namespace": "Team"}, ["default-namespace", "lower-case"]),
         ({"registry-mirror": ["mirror.example"]}, ["registry-mirror", "https://HOST"]),
@@ -64,6 +73,14 @@ def test_a_wrong_value_is_named_with_its_key_and_what_was_expected(document, wor
     with pytest.raises(errors.InvalidInput) as caught:
         config.build(document, {}, "f.toml")
     assert all(word in str(caught.value) for word in words)
+
+
+def test_address_pools_are_read_alike_from_the_file_and_from_options():
+    of_file = config.build({"default-address-pools": [{"base": "10.9.0.0/16", "size": 24}]}, {}, "f.toml")
+    of_option = config.build({}, {"default-address-pools": ["base=10.9.0.0/16,size=24"]}, "f.toml")
+    (pool,) = of_file.settings.address_pools
+    assert (str(pool.base), pool.size) == ("10.9.0.0/16", 24)
+    assert of_option == of_file
 
 
 def test_a_file_that_is_no_toml_and_one_that_is_missing_are_named(tmp_path):

@@ -30,7 +30,7 @@ def locate(kind: str, directories: Sequence[str]) -> str:
             return path
     raise errors.Unavailable(
         f"CNI plugin {kind} is not there: expected a program in one of {', '.join(directories)}",
-        hint="install it (Debian's package is containernetworking-plugins), or name its directory in cni-plugin-dirs",
+        hint="install it (Debian's package is containernetworking-plugins), or name its directory in cni-plugin-dir",
     )
 
 
