@@ -108,17 +108,16 @@ def _container(ref: str) -> str:
 
 def config(asked: schema.Create) -> network.NetworkConfig:
     """What a document asks. Raises InvalidInput, and Unsupported for what only a cluster has."""
+    name = errors.shown(asked.Name)
     if asked.Scope not in ("", _LOCAL):
         raise errors.Unsupported(
-            f"network {asked.Name}: scope {errors.shown(asked.Scope)!r}: networks are of this host", hint="leave it out"
+            f"network {name}: scope {errors.shown(asked.Scope)!r}: networks are of this host", hint="leave it out"
         )
     for member in ("Ingress", "ConfigOnly"):
         if getattr(asked, member):
-            raise errors.Unsupported(f"network {asked.Name}: {member} is for clusters", hint="leave it out")
+            raise errors.Unsupported(f"network {name}: {member} is for clusters", hint="leave it out")
     if asked.ConfigFrom.Network:
-        raise errors.Unsupported(
-            f"network {asked.Name}: ConfigFrom is for clusters", hint="say what the network shall have"
-        )
+        raise errors.Unsupported(f"network {name}: ConfigFrom is for clusters", hint="say what the network shall have")
     return network.NetworkConfig(
         name=asked.Name,
         driver=asked.Driver or network.Driver.BRIDGE,
