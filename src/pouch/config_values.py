@@ -64,6 +64,14 @@ def size(value: object) -> object:
         raise ValueError("bytes, or a number with k, m or g") from None
 
 
+def truth(value: object) -> object:
+    """Yes or no."""
+    found = {"true": True, "false": False}.get(value) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise ValueError("true or false")  # noqa: TRY004 - one kind of error for all readers
+    return found
+
+
 def texts(value: object) -> object:
     """A list of texts."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):

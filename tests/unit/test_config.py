@@ -47,6 +47,8 @@ def test_the_file_is_read_and_flags_win():
             ["default-address-pools", "a list of pools"],
         ),
         ({"default-address-pools": ["base=10.0.0.0/16,size=8"]}, ["default-address-pools", "from 16 to 29"]),
+        ({"ipv6": "maybe"}, ["ipv6", "true or false"]),
+        ({"ipv6": 1}, ["ipv6", "true or false"]),
         ({"cni-config-dir": "net.d"}, ["cni-config-dir", "absolute path"]),
         ({"cni-plugin-dir": ["bin"]}, ["cni-plugin-dir", "absolute paths"]),
         ({"default-registry": "host"}, ["default-registry", "'host'", "HOST:PORT"]),
@@ -144,9 +146,9 @@ def test_a_password_in_an_address_is_not_shown(document):
 def test_the_file_that_is_installed_names_every_key_with_its_default():
     """Each key is there, behind #; what is left when the # is taken off is accepted."""
     text = (sources.ROOT / "packaging" / "pouchd.toml").read_text()
-    shown = set(re.findall(r"^#\[?([a-z-]+)(?: =|\]|\.)", text, re.MULTILINE))
+    shown = set(re.findall(r"^#\[?([a-z0-9-]+)(?: =|\]|\.)", text, re.MULTILINE))
     assert {key.name for key in config.KEYS} <= shown | {"label"}
-    bare = re.sub(r"^#(?=[a-z-]+ = |\[)", "", text, flags=re.MULTILINE).replace(
+    bare = re.sub(r"^#(?=[a-z0-9-]+ = |\[)", "", text, flags=re.MULTILINE).replace(
         '"/etc/ssl/host.key"', '"/etc/ssl/host.key"'
     )
     document = {name: value for name, value in tomllib.loads(bare).items() if name not in ("bridge-subnet", "pid-file")}

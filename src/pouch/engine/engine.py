@@ -7,7 +7,7 @@ import ipaddress
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from pouch.engine import (
     archives,
@@ -50,10 +50,12 @@ from pouch.spec import errors
 from pouch.store import content, db
 from pouch.store import paths as store_paths
 from pouch.store.snapshot import native, overlay
+from pouch.volume import plugins as volume_plugins
 from pouch.volume import volumes as volume_room
 
 log = logging.getLogger(__name__)
 
+_SHORTEST_6, _LONGEST_6 = 8, 126
 RLIMITS = tuple(sorted(process.RLIMIT_NAMES))
 
 
@@ -167,7 +169,7 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
             names=name_service.Names(paths.run),
             daemon_id=_daemon_id(database),
             networks=shelf_of_networks,
-            volumes=volume_room.Volumes(paths, database),
+            volumes=volume_room.Volumes(paths, database, plugins=volume_plugins.Plugins(settings.volume_plugin_dirs)),
             host=_host(settings, systemd=systemd),
             tools=launch,
             kernel_word=memory.KernelWord(paths.exit_dir),
@@ -216,12 +218,36 @@ def _default_network(
             for one in others
             for pool in one.config.pools
         ]
-        chosen = subnets.choose(taken, configured=settings.bridge_subnet, current=current)
-        default = predefined.lay_down(networks, database, settings, clock, (chosen,))
+        pools = settings.address_pools
+        wanted: list[subnets.IPNetwork] = [
+            subnets.choose(taken, configured=settings.bridge_subnet, current=current, pools=pools)
+        ]
+        if settings.ipv6:
+            wanted.append(_subnet6(settings, taken, current=noted.get(6, ""), seed=_daemon_id(database)))
+        default = predefined.lay_down(networks, database, settings, clock, wanted)
         try:
             devices.claim(default)
         except errors.KernelError as error:  # containers with --network none or host can do without
             log.warning("bridge %s: %s", settings.bridge, error)
+
+
+def _subnet6(
+    settings: engine_settings.Settings, taken: Sequence[subnets.Occupied], *, current: str, seed: str
+) -> ipaddress.IPv6Network:
+    """The default network's IPv6 subnet. Raises InvalidInput, Conflict, Unavailable."""
+    if not settings.bridge_subnet6:
+        return subnets.choose6(taken, seed=seed, current=current, pools=settings.address_pools)
+    try:
+        found = ipaddress.IPv6Network(settings.bridge_subnet6)
+    except ValueError as error:
+        raise errors.InvalidInput(f'bridge-subnet6 "{settings.bridge_subnet6}": {error}', hint="fd00:1::/64") from None
+    if not _SHORTEST_6 <= found.prefixlen <= _LONGEST_6 or found.is_multicast or found.is_link_local:
+        raise errors.InvalidInput(
+            f"bridge-subnet6 {found}: expected a network for ordinary hosts, prefix length {_SHORTEST_6} to {_LONGEST_6}"
+        )
+    for other in subnets.overlapping(found, taken):
+        raise errors.Conflict(f"bridge-subnet6 {found} overlaps {other.network}: {other.by}")
+    return found
 
 
 def _daemon_id(database: db.Database) -> str:
