@@ -375,6 +375,15 @@ class TestEnsure:
         assert wiring.inventory(host)["pouch0"] == {"10.213.0.1/16"}
         assert host.run(lambda: bridges.current_subnet("pouch0")) == "10.213.0.0/16"
 
+    def test_the_default_network_may_get_ipv6_and_lose_it_again(self, host, wires):
+        both = wiring.make_network("pouch0", SUBNET, "fd00:30::/64", predefined=True)
+        host.run(lambda: wires.links.ensure(FRONT))
+        process = wires.simple(both, "172.30.0.2", "fd00:30::2")
+        assert wiring.talk(process, host, "fd00:30::1") == "fd00:30::2"
+        host.run(lambda: wires.links.ensure(FRONT))
+        assert wiring.inventory(host)["pouch0"] == {"172.30.0.1/16"}
+        assert host.read("/proc/sys/net/ipv6/conf/pouch0/disable_ipv6") == "1"
+
     def test_a_bridge_that_was_there_before_keeps_its_addresses_and_is_not_deleted(self, host, wires):
         shell(host, "ip", "link", "add", "br-back", "type", "bridge")
         shell(host, "ip", "address", "add", "192.0.2.1/24", "dev", "br-back")

@@ -113,6 +113,7 @@ class Bridge:
         present = {each.interface for each in kernel.addresses(link.index)}
         if present == self.wanted:
             return link
+        self._set_families(made=self._made(link))
         # An address of an earlier subnet would keep that subnet's route.
         others = {each for each in present - self.wanted if not each.is_link_local} if self._made(link) else set()
         kernel.run(
@@ -151,10 +152,16 @@ class Bridge:
             linkrequest.alias(name, note(self.net)),
             linkrequest.no_ipv6_address(name),
         )
-        if self.ipv6:
-            sysctl.write(f"{_IPV6}/{name}/accept_ra", "0")
-        sysctl.write(f"{_IPV6}/{name}/disable_ipv6", "0" if self.ipv6 else "1", missing_ok=True)
+        self._set_families(made=True)
         return kernel.get_link(name)
+
+    def _set_families(self, *, made: bool) -> None:
+        """IPv6 where the network has it; of what pouchd made also not where it has not."""
+        place = f"{_IPV6}/{self.net.link}"
+        if self.ipv6 and made:
+            sysctl.write(f"{place}/accept_ra", "0")
+        if self.ipv6 or made:
+            sysctl.write(f"{place}/disable_ipv6", "0" if self.ipv6 else "1", missing_ok=True)
 
     def _made(self, link: rtnetlink.Link) -> bool:
         """Whether pouchd made it. The default bridge's name is the administrator's word for that."""

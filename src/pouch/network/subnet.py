@@ -161,7 +161,11 @@ def choose(
 
 
 def choose6(
-    taken: Sequence[Occupied], *, seed: str, current: str = "", pools: Sequence[AddressPool] = ()
+    taken: Sequence[Occupied],
+    *,
+    seed: str,
+    current: str = "",
+    pools: Sequence[AddressPool] = (),
 ) -> ipaddress.IPv6Network:
     """The current network, if still free; else the first free one of the IPv6 pools, or without one of our own /48.
 
