@@ -44,7 +44,7 @@ def opened(root):
     for path in (places.root, places.volumes):
         os.makedirs(path, exist_ok=True)
     database = db.Database(places.db)
-    return places, database, volumes.Volumes(places, database, plugins=plugins.Plugins(sockets=(), specs=()))
+    return places, database, volumes.Volumes(places, database, plugins=plugins.Plugins(()))
 
 
 def life(root, view):

@@ -52,6 +52,8 @@ class Settings:
     """Where networks that do not say get their subnets; empty: `subnet.DEFAULT_POOLS`."""
     cni_config_dir: str = "/etc/cni/net.d"
     cni_plugin_dirs: tuple[str, ...] = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+    volume_plugin_dirs: tuple[str, ...] = ("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")
+    """Where volume drivers that are other programs have their sockets, or files that say where they are."""
     mtu: int = 0
     """0: that of the link with the default route."""
     dns: tuple[str, ...] = ()

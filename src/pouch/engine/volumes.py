@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import functools
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ class Volumes:
     async def remove(self, name: str, force: bool = False) -> None:
         """See the facade."""
         try:
-            await self._remove(name)
+            await self._remove(name, force=force)
         except errors.NotFound:
             if not force:
                 raise
@@ -151,12 +152,14 @@ class Volumes:
             self._equipment.events.publish("volume", "create", made.name, {"driver": made.driver})
         return made
 
-    async def _remove(self, name: str, *, but: str = "") -> None:
+    async def _remove(self, name: str, *, but: str = "", force: bool = False) -> None:
         async with self._turns.of(name):
             holders = [id for id in users(self._shelf).get(name, ()) if id != but]
             if holders:
                 raise errors.Conflict(f"remove {name}: volume is in use - [{', '.join(holders)}]")
-            removed = await self._equipment.pools.streams(self._equipment.volumes.remove, name)
+            removed = await self._equipment.pools.streams(
+                functools.partial(self._equipment.volumes.remove, name, force=force)
+            )
         self._equipment.events.publish("volume", "destroy", name, {"driver": removed.driver})
 
     async def _size(self, name: str) -> int:

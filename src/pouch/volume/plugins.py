@@ -8,7 +8,8 @@
     /etc/docker/plugins/NAME.json             {"Name": ..., "Addr": ..., "TLSConfig": {...}}
     /usr/lib/docker/plugins/                  the same
 
-A socket goes before a file. Nothing is watched: whoever names a driver, or asks for all, has the directories looked at.
+Sockets and files may be in any of the directories; a socket goes before a file. Nothing is watched: whoever names a driver, or asks
+for all, has the directories looked at.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ import msgspec
 from pouch.spec import errors
 from pouch.volume import protocol, remote
 
-SOCKETS = ("/run/docker/plugins",)
-SPECS = ("/etc/docker/plugins", "/usr/lib/docker/plugins")
+DIRECTORIES = ("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 _LARGEST_FILE = 1 << 16
+_ENDINGS = frozenset({".sock", ".spec", ".json"})
 _KIND = "VolumeDriver"
 
 
@@ -47,13 +48,11 @@ class Plugins:
 
     def __init__(
         self,
+        directories: Sequence[str] = DIRECTORIES,
         *,
-        sockets: Sequence[str] = SOCKETS,
-        specs: Sequence[str] = SPECS,
         channel: Callable[[protocol.Address], protocol.Channel] = protocol.Channel,
     ) -> None:
-        self._sockets = tuple(sockets)
-        self._specs = tuple(specs)
+        self._directories = tuple(directories)
         self._channel = channel
         self._lock = threading.Lock()
         self._known: dict[str, tuple[protocol.Address, remote.Remote]] = {}
@@ -121,14 +120,11 @@ class Plugins:
 
     def _names(self) -> list[str]:
         names: set[str] = set()
-        for directory, endings in (
-            *((one, (".sock", "")) for one in self._sockets),
-            *((one, (".spec", ".json")) for one in self._specs),
-        ):
+        for directory in self._directories:
             with contextlib.suppress(OSError):
                 for entry in os.listdir(directory):
                     stem, ending = os.path.splitext(entry)
-                    names.add(stem if ending in endings and ending else entry if "" in endings else "")
+                    names.add(stem if ending in _ENDINGS else entry)
         return sorted(name for name in names if _NAME.fullmatch(name) and self._places(name))
 
     def _places(self, name: str) -> list[str]:
@@ -136,13 +132,11 @@ class Plugins:
         return [path for path in self._candidates(name) if os.path.exists(path)]
 
     def _candidates(self, name: str) -> Iterator[str]:
-        for directory in self._sockets:
-            yield f"{directory}/{name}.sock"
-            yield f"{directory}/{name}/{name}.sock"
-        for directory in self._specs:
-            for ending in ("spec", "json"):
-                yield f"{directory}/{name}.{ending}"
-                yield f"{directory}/{name}/{name}.{ending}"
+        for endings in ((".sock",), (".spec", ".json")):
+            for directory in self._directories:
+                for ending in endings:
+                    yield f"{directory}/{name}{ending}"
+                    yield f"{directory}/{name}/{name}{ending}"
 
     def _address(self, name: str) -> protocol.Address | None:
         if not _NAME.fullmatch(name):

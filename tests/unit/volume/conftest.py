@@ -77,7 +77,7 @@ def found_plugins(sockets, specs, clock):
     def channel(address):
         return protocol.Channel(address, sleep=clock.sleep, monotonic=clock.monotonic)
 
-    return lambda: plugins.Plugins(sockets=[str(sockets)], specs=[str(specs)], channel=channel)
+    return lambda: plugins.Plugins([str(sockets), str(specs)], channel=channel)
 
 
 @pytest.fixture
