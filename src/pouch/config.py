@@ -107,13 +107,6 @@ KEYS: tuple[_Key, ...] = (
         "directory of volume plugins: NAME.sock, NAME.spec or NAME.json",
         many=True,
     ),
-    _Key(
-        "volume-plugin-dir",
-        "volume_plugin_dirs",
-        config_registries.directories,
-        "directory of volume plugins: NAME.sock, NAME.spec or NAME.json",
-        many=True,
-    ),
     _Key("userns-first", "userns_first", config_values.number, "first host id for containers' user namespaces"),
     _Key("userns-last", "userns_last", config_values.number, "last host id for containers' user namespaces"),
     _Key("seccomp-profile", "seccomp_profile", config_values.text, "default seccomp profile (JSON), or unconfined"),

@@ -51,7 +51,6 @@ from pouch.store import content, db
 from pouch.store import paths as store_paths
 from pouch.store.snapshot import native, overlay
 from pouch.volume import plugins as volume_plugins
-from pouch.volume import plugins as volume_plugins
 from pouch.volume import volumes as volume_room
 
 log = logging.getLogger(__name__)
