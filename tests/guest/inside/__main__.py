@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from inside import cuts, host, install, machines, pictures, plain, report, shutdown, survival
+from inside import cuts, host, install, machines, pictures, plain, report, shutdown, survival, volumes
 
 BOOKWORM, TRIXIE = "debian:bookworm", "debian:trixie"
-PICTURES, POWEROFF, CUTS = "pictures", "poweroff", "power-cuts"
-WITHOUT_MACHINES = ("plain-", PICTURES, "change-", CUTS)
+PICTURES, VOLUMES, POWEROFF, CUTS = "pictures", "volumes", "poweroff", "power-cuts"
+WITHOUT_MACHINES = ("plain-", PICTURES, VOLUMES, "change-", CUTS)
 """How rows begin that need no image with an init."""
 ROWS = {
     PICTURES: lambda: None,
+    VOLUMES: volumes.all_of,
     "plain-systemd-crun": lambda: plain.all_of("systemd", "crun"),
     "plain-systemd-runc": lambda: plain.all_of("systemd", "runc"),
     "bookworm-systemd-crun": lambda: machines.all_of("systemd", "crun", BOOKWORM),
