@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -136,6 +137,25 @@ def test_anonymous_ones_go_with_rm_v_and_with_run_rm(daemon):
     assert len(daemon.out("volume", "prune", "-f").splitlines()) == 5
     daemon.pouch("run", "--rm", *flags, "busybox", "true")
     daemon.until(lambda: names(daemon) == ["store"], what="anonymous volumes gone")
+
+
+def test_run_rm_takes_them_with_it_also_where_the_start_fails_or_the_daemon_was_away(daemon):
+    failed = daemon.pouch("run", "--rm", "-v", "/anon", "busybox", "no-such-program", check=False)
+    assert failed.returncode == 127
+    assert names(daemon) == []
+    daemon.box("-d", "--rm", "--name", "box", "-v", "/anon")
+    pid = daemon.inspect("box")["State"]["Pid"]
+    daemon.kill()
+    os.kill(pid, signal.SIGKILL)
+    daemon.start()
+    daemon.until(lambda: names(daemon) == [], what="the anonymous volume gone")
+    assert daemon.out("ps", "-aq") == ""
+
+
+def test_rm_without_v_leaves_them_also_of_one_that_was_to_remove_itself(daemon):
+    daemon.pouch("create", "--rm", "--name", "box", "-v", "/anon", "busybox", "true")
+    daemon.pouch("rm", "box")
+    assert len(names(daemon)) == 1
 
 
 def test_what_is_shared_goes_with_the_last(daemon):

@@ -149,7 +149,7 @@ class Lifecycle:
             left = dataclasses.replace(one.record, intent=records.Intent.NONE, run=None, state=state)
             await self._shelf.note(one, left)
         if record.config.host.auto_remove:
-            await self.remove(one)
+            await self.remove(one, volumes=True)
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class Lifecycle:
             record = record.with_state(status=container.Status.RESTARTING, restart_count=count)
         removed = not again and record.config.host.auto_remove and not one.restarting
         if removed:  # from here on nobody can start it
-            record = dataclasses.replace(record, intent=records.Intent.REMOVE)
+            record = dataclasses.replace(record, intent=records.Intent.REMOVE, remove_volumes=True)
             record = record.with_state(status=container.Status.REMOVING)
         await self._shelf.note(one, record)
         one.supervisor = None
@@ -300,11 +300,10 @@ class Lifecycle:
     async def remove(self, one: shelf.Container, *, volumes: bool = False, told: bool = True) -> None:
         """Forget a container that does not run, with all that is kept of it. One whose files resist is `dead`: only removal is left.
 
-        volumes: with its anonymous volumes, as is always done for `--rm`. told: whether anybody knew of it.
+        volumes: with its anonymous volumes. told: whether anybody knew of it.
         """
-        record = one.record
-        volumes = volumes or record.remove_volumes or record.config.host.auto_remove
-        record = dataclasses.replace(record, intent=records.Intent.REMOVE, remove_volumes=volumes)
+        volumes = volumes or one.record.remove_volumes
+        record = dataclasses.replace(one.record, intent=records.Intent.REMOVE, remove_volumes=volumes)
         await self._shelf.note(one, record.with_state(status=container.Status.REMOVING))
         one.attachments.abandon()
         try:
