@@ -123,12 +123,16 @@ def _options(parser: dns.wire.Parser, authorities: int, extras: int) -> tuple[in
 
 def matches(query: Query, wire: bytes, number: int) -> bool:
     """Whether these bytes, which came from a server, answer the query that was sent to it under `number`: same id, same question."""
-    if len(wire) < query.end:
+    if len(wire) < _HEADER.size:
         return False
     found, flags, questions, *_ = _HEADER.unpack_from(wire)
-    if found != number or not flags & _RESPONSE or flags & _OPCODE or questions != 1:
+    if found != number or not flags & _RESPONSE or flags & _OPCODE:
         return False
-    return wire[_HEADER.size : query.end].lower() == query.question.lower()
+    if not questions and len(wire) == _HEADER.size:  # an old server that could not read it, for its options
+        return flags & 0xF in (FORMAT_ERROR, NOT_IMPLEMENTED)
+    return (
+        questions == 1 and len(wire) >= query.end and wire[_HEADER.size : query.end].lower() == query.question.lower()
+    )
 
 
 def refused(wire: bytes) -> bool:

@@ -113,6 +113,14 @@ def test_an_answer_is_believed_by_id_direction_and_question():
 
 
 @pytest.mark.parametrize("code", range(16))
+def test_a_server_that_could_not_read_the_question_need_not_repeat_it(code):
+    wire = struct.pack("!HHHHHH", 99, 0x8000 | code, 0, 0, 0, 0)
+    assert message.matches(query(), wire, 99) is (code in (message.FORMAT_ERROR, message.NOT_IMPLEMENTED))
+    assert not message.matches(query(), wire, 98)
+    assert not message.matches(query(), wire + b"x", 99)
+
+
+@pytest.mark.parametrize("code", range(16))
 def test_which_codes_let_another_server_be_asked(code):
     wire = message.failed(query(), code)
     assert message.refused(wire) is (code in (2, 4, 5))
