@@ -109,9 +109,19 @@ class Containers:
             )
         if endpoints.bindings(record) and config.host.network_mode == "host":
             found.append("Published ports are discarded when using host network mode")
+        elif endpoints.bindings(record) and not self._reachable(record):
+            found.append("Published ports are reached by nobody: the container is in no network that has a way in")
         if config.host.log_driver == "none" and config.rich:
             found.append("with the log driver none, what the app writes is kept nowhere")
         return found
+
+    def _reachable(self, record: records.Record) -> bool:
+        """Whether ports of the host can lead to it: by a bridge that is not internal, or by whatever CNI plugins do."""
+        found = [self._equipment.networks.member(name) for name in record.networks]
+        return any(
+            one.driver == network.Driver.CNI or (one.driver == network.Driver.BRIDGE and not one.config.internal)
+            for one in found
+        )
 
     async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
         """See the facade."""

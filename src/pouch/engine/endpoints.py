@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -182,6 +183,11 @@ def bindings(record: records.Record) -> tuple[network.PortBinding, ...]:
             if (int(port), protocol or "tcp") not in named:
                 asked.append(network.PortBinding(port=int(port), protocol=protocol or "tcp"))
     return tuple(asked)
+
+
+def bound_to(bindings: Iterable[network.PortBinding], address: str) -> tuple[network.PortBinding, ...]:
+    """With this host address, where there is one, in those that name none."""
+    return tuple(dataclasses.replace(one, host_ip=one.host_ip or address) for one in bindings)
 
 
 def exposed(config: container.ContainerConfig, image: object) -> tuple[str, ...]:

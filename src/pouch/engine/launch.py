@@ -17,6 +17,7 @@ from pouch.engine import (
     groups,
     hooks,
     name_files,
+    network_plan,
     prepare,
     readiness,
     shelf,
@@ -147,8 +148,11 @@ class Launcher:
         at = endpoints.published_at(record.state.endpoints)
         if not any(one.driver in (network.Driver.BRIDGE, network.Driver.CNI) for one, _ in members):
             return record, None
-        ipv6 = at is None or bool(at.ipv6)
-        reserved = await equipment.pools.fs(ports.reserve, wanted, self._held(record.id), ipv6=ipv6)
+        families = {"ipv4": at is None or bool(at.ipv4), "ipv6": at is None or bool(at.ipv6)}
+        for one, place in members:
+            if place == at:
+                wanted = endpoints.bound_to(wanted, network_plan.host_binding(one))
+        reserved = await equipment.pools.fs(ports.reserve, wanted, self._held(record.id), **families)
         return record.with_state(ports=reserved.ports), reserved
 
     def _held(self, but: str) -> dict[ports.Key, str]:

@@ -14,11 +14,13 @@ from pouch.spec import errors, network
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
 MTU = "com.docker.network.driver.mtu"
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 _FLAGS = ("com.docker.network.bridge.enable_icc", "com.docker.network.bridge.enable_ip_masquerade")
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LINK = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _NAME_LONGEST = 255
+ANY_HOST = "0.0.0.0"  # noqa: S104 - compared with, not bound
 _MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 _LEAST_MTU, _MOST_MTU = 68, 65535
 
@@ -114,6 +116,8 @@ def _check_options(config: network.NetworkConfig) -> None:
     if config.driver == network.Driver.BRIDGE:
         if BRIDGE_NAME in options:
             _check_link(name, BRIDGE_NAME, options[BRIDGE_NAME])
+        if not _is_ipv4(options.get(HOST_BINDING) or ANY_HOST):
+            raise errors.InvalidInput(f"network {name}: option {HOST_BINDING}: expected an IPv4 address of this host")
         return
     if not options.get("parent"):
         raise errors.InvalidInput(f"network {name}: a macvlan network needs a parent", hint="-o parent=eth0")
@@ -123,6 +127,19 @@ def _check_options(config: network.NetworkConfig) -> None:
         raise errors.InvalidInput(
             f"network {name}: unknown macvlan_mode {errors.shown(mode)!r}", hint="one of " + ", ".join(_MACVLAN_MODES)
         )
+
+
+def host_binding(one: network.Network) -> str:
+    """Where its containers' ports are published whose client names no address; "" for everywhere."""
+    wanted = one.config.options.get(HOST_BINDING, "")
+    return "" if wanted == ANY_HOST else wanted
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return str(ipaddress.IPv4Address(text)) == text
+    except ValueError:
+        return False
 
 
 def _check_link(name: str, option: str, text: str) -> None:

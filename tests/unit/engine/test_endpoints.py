@@ -201,3 +201,9 @@ def test_a_record_of_before_there_were_networks_belongs_to_that_of_its_mode():
     assert records.decode(old % b"none", "container a").networks == {"none": network.EndpointConfig()}
     now = records.encode(record(networks={}))
     assert upgrade.networks(now) is now
+
+
+def test_ports_are_published_where_the_network_says_and_the_client_does_not():
+    asked = (network.PortBinding(port=80), network.PortBinding(port=81, host_ip="::1"))
+    assert endpoints.bound_to(asked, "") == asked
+    assert [one.host_ip for one in endpoints.bound_to(asked, "127.0.0.1")] == ["127.0.0.1", "::1"]

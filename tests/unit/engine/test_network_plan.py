@@ -118,3 +118,15 @@ def test_a_device_is_called_as_the_client_says_or_after_the_id():
     assert network_plan.link(asked(), "abcdef0123456789") == "br-abcdef012345"
     assert network_plan.link(asked(options={network_plan.BRIDGE_NAME: "mine"}), "abc") == "mine"
     assert network_plan.link(asked(driver="macvlan", options={"parent": "eth1"}), "abc") == "eth1"
+
+
+@pytest.mark.parametrize(("text", "found"), [("", ""), ("0.0.0.0", ""), ("127.0.0.1", "127.0.0.1")])
+def test_a_network_may_say_where_its_ports_are_published(text, found):
+    config = network_plan.check(asked(options={network_plan.HOST_BINDING: text}))
+    assert network_plan.host_binding(network.Network(id="a" * 64, created="", config=config)) == found
+
+
+@pytest.mark.parametrize("text", ["x", "::1", "127.1", "10.0.0.0/8"])
+def test_where_ports_are_published_is_an_address(text):
+    with pytest.raises(errors.InvalidInput, match="expected an IPv4 address of this host"):
+        network_plan.check(asked(options={network_plan.HOST_BINDING: text}))
