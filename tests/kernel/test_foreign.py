@@ -38,6 +38,12 @@ def test_a_chain_that_drops_all_forwarding_is_given_our_exception(host, wires):
     assert reaches_world(wires)
 
 
+def test_one_for_ipv6_is_given_it_too(host, wires):
+    host.run(lambda: nft.apply(DROPPING.format(jump="", more="").replace("table ip ", "table ip6 ")))
+    host.run(lambda: wires.links.ensure(FRONT))
+    assert host.run(lambda: nft.list_table("ip6", "filter")).count('"pouch0"') == 2
+
+
 def test_one_that_comes_later_is_given_it_for_all_networks(host, wires):
     host.run(lambda: wires.links.ensure(FRONT))
     host.run(lambda: wires.links.ensure(BACK))

@@ -14,7 +14,6 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from pouch.kernel import netlink
 from pouch.spec import errors
@@ -53,16 +52,10 @@ class Element:
 
 
 class Rules:
-    """Changes the rules of one network namespace; a context manager."""
+    """Changes the rules of one network namespace; not for use by two threads at a time."""
 
     def __init__(self) -> None:
         self._socket = netlink.Socket(_NETFILTER)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close it; idempotent."""

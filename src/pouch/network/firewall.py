@@ -54,6 +54,10 @@ class Firewall:
             set()
         )  # IP versions and networks whose bridges let answers to loopback in
         self._restrictions = restrictions.Restrictions(table)
+        self._flows = reach.Flows()
+        self._rules: nfnetlink.Rules | None = (
+            None  # kept open: to close it is to wait until the kernel has freed what was removed
+        )
         self._monitor: Monitor | None = None
         self._whole = False  # whether the table is as wanted, as far as the news say
 
@@ -117,7 +121,7 @@ class Firewall:
                 reach.loopback(version, self._networks[network_id].link)
         if elements and host_link:
             reach.hairpin(host_link)
-        reach.forget_flows(ports, ipv4, ipv6)
+        self._flows.published(ports, ipv4, ipv6)
 
     def unpublish(self, container_id: str) -> None:
         """Take back what was published of a container; nothing is fine."""
@@ -125,7 +129,7 @@ class Firewall:
             self._change(_CONTAINER + container_id, frozenset())
             published = self._published.pop(container_id, None)
         if published is not None:
-            reach.forget_container(*published)
+            self._flows.unpublished(*published)
 
     def restrict(self, container_id: str, restriction: restrictions.Restriction) -> None:
         """Let these chains hold for a container's links, in place of its former ones. See `policy.Policy`."""
@@ -162,11 +166,14 @@ class Firewall:
             self.close()
 
     def close(self) -> None:
-        """Close its socket; the table stays. Idempotent."""
+        """Close its sockets; the table stays. Idempotent."""
+        self._flows.close()
         with self._lock:
             if self._monitor is not None:
                 self._monitor.close()
-            self._monitor = None
+            if self._rules is not None:
+                self._rules.close()
+            self._monitor = self._rules = None
             self._whole = False
 
     def monitor(self) -> Monitor:
@@ -211,8 +218,9 @@ class Firewall:
         if not (removed or added):
             return
         try:
-            with nfnetlink.Rules() as rules:
-                rules.change(self.table, tuple(removed), tuple(added))
+            if self._rules is None:
+                self._rules = nfnetlink.Rules()
+            self._rules.change(self.table, tuple(removed), tuple(added))
         except errors.KernelError as error:
             if error.errno not in _REWRITTEN:
                 self._whole = False

@@ -20,7 +20,7 @@ from pouch.spec import errors
 
 _log = logging.getLogger("pouch.network")
 
-_FAMILIES = frozenset({"ip", "inet"})
+_FAMILIES = frozenset({"ip", "ip6", "inet"})
 _DOCKER_CHAIN = "DOCKER-USER"
 _LEGACY_TABLES = "/proc/thread-self/net/ip_tables_names"
 _LEGACY_PROGRAM = "iptables-legacy"

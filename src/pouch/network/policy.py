@@ -131,7 +131,7 @@ def _limit(container_id: str, host_links: Sequence[str], rate: network.Rate) -> 
                 if kernel.find_link(name) is not None:
                     for link in host_links:
                         traffic.release(kernel, link, direction)
-                    kernel.delete_link(name)
+                    rtnetlink.discard(name)
                 continue
             try:
                 device = traffic.add_device(kernel, name, bits)

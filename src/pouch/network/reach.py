@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import Sequence
 
 from pouch.kernel import conntrack, linkrequest, rtnetlink
@@ -56,18 +57,54 @@ def hairpin(host_link: str) -> None:
                 _log.warning("a container cannot reach its own ports: %s", error)
 
 
-def forget_flows(ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
-    """Let flows to these UDP ports begin anew where somebody else than the container answers them: they are older than its rules."""
-    for version, stays in ((4, ipv4), (6, ipv6)):
-        if stays and (numbers := _udp(ports, version)):
-            conntrack.forget(_FAMILIES[version], socket.IPPROTO_UDP, numbers, answers_not=stays)
+class Flows:
+    """UDP flows that are older than the rules, made to begin anew: a datagram goes where the first one of its flow went.
 
+    In threads that end by themselves: the kernel looks at each bucket of its table, which takes it 9 ms for the 262,144 of a large
+    host, and no start waits for that. Doing it late, or twice, costs a flow nothing but one more look at the rules.
+    """
 
-def forget_container(ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
-    """Let flows to these UDP ports begin anew where the container answers them: it does not any more."""
-    for version, gone in ((4, ipv4), (6, ipv6)):
-        if gone and (numbers := _udp(ports, version)):
-            conntrack.forget(_FAMILIES[version], socket.IPPROTO_UDP, numbers, answers=gone)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[threading.Thread] = set()
+        self._turn = threading.Lock()  # one at a time: they are in no hurry
+
+    def published(self, ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
+        """Forget those to these ports that somebody else than the container answers, or nobody."""
+        for version, stays in ((4, ipv4), (6, ipv6)):
+            if stays and (numbers := _udp(ports, version)):
+                self._begin(_FAMILIES[version], numbers, "", stays)
+
+    def unpublished(self, ports: Sequence[network.PublishedPort], ipv4: str, ipv6: str) -> None:
+        """Forget those to these ports that the container answers: it does not any more."""
+        for version, gone in ((4, ipv4), (6, ipv6)):
+            if gone and (numbers := _udp(ports, version)):
+                self._begin(_FAMILIES[version], numbers, gone, "")
+
+    def close(self) -> None:
+        """Wait for what was begun."""
+        while True:
+            with self._lock:
+                thread = next(iter(self._running), None)
+            if thread is None:
+                return
+            thread.join()
+
+    def _begin(self, family: int, ports: set[int], answers: str, answers_not: str) -> None:
+        def forget() -> None:
+            try:
+                with self._turn:
+                    conntrack.forget(family, socket.IPPROTO_UDP, ports, answers=answers, answers_not=answers_not)
+            except errors.PouchError as error:
+                _log.warning("older UDP flows to published ports may stay where they are: %s", error)
+            finally:
+                with self._lock:
+                    self._running.discard(thread)
+
+        thread = threading.Thread(target=forget, name="flows", daemon=True)
+        with self._lock:
+            self._running.add(thread)
+        thread.start()
 
 
 def _udp(ports: Sequence[network.PublishedPort], version: int) -> set[int]:
