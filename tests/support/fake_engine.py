@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+
+from support import fake_networks
 
 from pouch.engine import views
 from pouch.spec import container, credentials, errors, event, network, volume
 
-ID = "c0ffee" + "1" * 58
+ID = fake_networks.CONTAINER_ID
 
 
 def container_view(**changes: Any) -> views.ContainerView:
@@ -25,9 +26,7 @@ def container_view(**changes: Any) -> views.ContainerView:
         name="web",
         created="2026-01-02T03:04:05.000000006Z",
         config=container.ContainerConfig(image="debian:bookworm"),
-        state=container.State(
-            status=container.Status.RUNNING, pid=42, started_at="2026-01-02T03:04:06.000000000Z"
-        ),
+        state=container.State(status=container.Status.RUNNING, pid=42, started_at="2026-01-02T03:04:06.000000000Z"),
         image_id="sha256:" + "ab" * 32,
         image_name="debian:bookworm",
         argv=("/bin/sh", "-c", "echo hello"),
@@ -416,58 +415,20 @@ class FakeCommits(_Noun):
         return _pieces(self.exported)
 
 
-NETWORK_ID = "beef" + "2" * 60
-
-
-def endpoint(**changes: Any) -> network.Endpoint:
-    """The place of `web` in the network `lan`."""
-    found = network.Endpoint(
-        id="e" * 64,
-        network_id=NETWORK_ID,
-        network_name="lan",
-        driver="bridge",
-        interface="eth0",
-        mac="02:42:0a:09:00:02",
-        ipv4="10.9.0.2",
-        ipv4_prefix=24,
-        ipv4_gateway="10.9.0.1",
-        ipv6="fd00:9::2",
-        ipv6_prefix=64,
-        ipv6_gateway="fd00:9::1",
-        names=("web", "www", ID[:12]),
-    )
-    return dataclasses.replace(found, **changes)
-
-
-def network_view(name: str = "lan", members: tuple[views.Member, ...] = (), **changes: Any) -> views.NetworkView:
-    """A bridge network of both families, its config's members changed as said; `bridge`, `host` and `none` are predefined."""
-    pools = (
-        network.Pool(
-            subnet="10.9.0.0/24", gateway="10.9.0.1", ip_range="10.9.0.128/25", aux_addresses={"a": "10.9.0.7"}
-        ),
-    )
-    config = network.NetworkConfig(name=name, pools=pools, ipv6=True, labels={"tier": "back"})
-    found = network.Network(
-        id=NETWORK_ID if name == "lan" else hashlib.sha256(name.encode()).hexdigest(),
-        created="2026-01-02T03:04:05Z",
-        config=dataclasses.replace(config, **changes),
-        predefined=name in ("bridge", "host", "none"),
-    )
-    return views.NetworkView(network=found, members=members)
-
-
 class FakeNetworks(_Noun):
     def __init__(self, engine: FakeEngine) -> None:
         super().__init__(engine, "networks")
         self.views = [
-            network_view("bridge", labels={}),
-            network_view(members=(views.Member(container_id=ID, container_name="web", endpoint=endpoint()),)),
+            fake_networks.network_view("bridge", labels={}),
+            fake_networks.network_view(
+                members=(views.Member(container_id=ID, container_name="web", endpoint=fake_networks.endpoint()),)
+            ),
         ]
         self.warnings: list[str] = []
 
     async def create(self, config: network.NetworkConfig) -> tuple[str, list[str]]:
         await self._do("create", config)
-        return NETWORK_ID, self.warnings
+        return fake_networks.NETWORK_ID, self.warnings
 
     async def list(self) -> list[views.NetworkView]:
         await self._do("list")

@@ -21,6 +21,7 @@ from pouch.spec import container, errors, ids, network
 
 log = logging.getLogger(__name__)
 
+_WAYS_IN = (network.Driver.BRIDGE, network.Driver.CNI)
 _NAME_ATTEMPTS = 8
 
 
@@ -118,10 +119,7 @@ class Containers:
     def _reachable(self, record: records.Record) -> bool:
         """Whether ports of the host can lead to it: by a bridge that is not internal, or by whatever CNI plugins do."""
         found = [self._equipment.networks.member(name) for name in record.networks]
-        return any(
-            one.driver == network.Driver.CNI or (one.driver == network.Driver.BRIDGE and not one.config.internal)
-            for one in found
-        )
+        return any(one.driver in _WAYS_IN and not one.config.internal for one in found)
 
     async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
         """See the facade."""

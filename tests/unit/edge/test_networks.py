@@ -7,7 +7,7 @@ import json
 from urllib import parse
 
 import pytest
-from support import edge_client, fake_engine
+from support import edge_client, fake_engine, fake_networks
 
 from pouch.edge.http import endpoints, filters, networks, ports, present
 from pouch.edge.http.schema import container as container_schema
@@ -17,7 +17,7 @@ from pouch.engine import views
 from pouch.spec import container, errors, network
 
 WEB = fake_engine.ID
-LAN = fake_engine.NETWORK_ID
+LAN = fake_networks.NETWORK_ID
 
 
 def asked(**members: object) -> network.NetworkConfig:
@@ -239,7 +239,7 @@ def test_what_cannot_be_is_named(members, kind, sentence):
 )
 async def test_filters_of_networks(wanted, found):
     async with edge_client.running() as daemon:
-        daemon.engine.networks.views.append(fake_engine.network_view("spare", labels={}))
+        daemon.engine.networks.views.append(fake_networks.network_view("spare", labels={}))
         daemon.engine.containers.views = [
             fake_engine.container_view(networks={"lan": network.EndpointConfig()}, network_ids={"lan": LAN})
         ]
@@ -261,7 +261,7 @@ async def test_a_wrong_filter_is_named(wanted):
 
 def web(**changes: object) -> views.ContainerView:
     """`web` in `lan` and `other`, with a published port and one that is exposed only."""
-    second = fake_engine.endpoint(
+    second = fake_networks.endpoint(
         id="f" * 64,
         network_id="d" * 64,
         network_name="other",
@@ -275,7 +275,7 @@ def web(**changes: object) -> views.ContainerView:
         status=container.Status.RUNNING,
         pid=42,
         started_at="2026-01-02T03:04:06Z",
-        endpoints=(fake_engine.endpoint(), second),
+        endpoints=(fake_networks.endpoint(), second),
         ports=(
             network.PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080),
             network.PublishedPort(port=80, protocol="tcp", host_ip="::", host_port=8080),
@@ -345,7 +345,7 @@ def test_the_places_of_a_running_container():
 
 
 def test_only_the_default_bridge_is_shown_in_the_oldest_members():
-    place = fake_engine.endpoint(network_name="bridge")
+    place = fake_networks.endpoint(network_name="bridge")
     view = web(
         state=dataclasses.replace(web().state, endpoints=(place,)), networks={"bridge": network.EndpointConfig()}
     )
