@@ -345,7 +345,7 @@ def test_the_places_of_a_running_container():
 
 
 def test_only_the_default_bridge_is_shown_in_the_oldest_members():
-    place = fake_networks.endpoint(network_name="bridge")
+    place = fake_networks.endpoint(network_name="bridge", names=())
     view = web(
         state=dataclasses.replace(web().state, endpoints=(place,)), networks={"bridge": network.EndpointConfig()}
     )

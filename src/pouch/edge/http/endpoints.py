@@ -12,9 +12,6 @@ from pouch.engine import views
 from pouch.spec import errors, network
 
 _NOTHING = network.EndpointConfig()
-PREDEFINED = ("bridge", "host", "none")
-"""Networks without a name service: aliases mean nothing there."""
-
 _ACTIONS = ("allow", "deny")
 _SHORT_ID = 12
 
@@ -98,7 +95,7 @@ def _place(
     view: views.ContainerView, name: str, wish: network.EndpointConfig, place: network.Endpoint | None
 ) -> Document:
     aliases = list(wish.aliases)
-    if place is not None and name not in PREDEFINED:
+    if place is not None and place.names:  # it has a name service
         aliases.append(view.id[:_SHORT_ID])
     fixed = {"IPv4Address": wish.ipv4, "IPv6Address": wish.ipv6}
     return {
