@@ -27,6 +27,9 @@ from support import leaks, places
 
 from pouch.kernel import namespace
 
+BRIDGED4 = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+BRIDGED6 = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
+"""Whether rules see what passes a bridge, by address family; there where br_netfilter is loaded."""
 _BY_HOST = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 
 
@@ -97,6 +100,26 @@ class Host:
         """All that the host's kernel has for networks, as lines: links, addresses, routes, rules, sockets. Equal states, nothing leaked."""
         return list(_state(self.site))
 
+    def read(self, path: str) -> str:
+        """A file of /proc/sys/net as the host has it; "" where there is none."""
+
+        def inside() -> str:
+            with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+                return file.read().strip()
+            return ""
+
+        return self.site.run(inside)
+
+    def write(self, path: str, value: str) -> None:
+        """Write one, where it is there."""
+
+        def inside() -> None:
+            if os.path.exists(path):
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(value)
+
+        self.site.run(inside)
+
     # -- how it is made -----------------------------------------------------------------------------------------------
 
     def _place(self, name: str) -> places.Place:
@@ -163,8 +186,8 @@ def _state(place: places.Place) -> Iterator[str]:
                 yield f"address {address['local']}/{address['prefixlen']} on {link['ifname']}"
     for version in ("-4", "-6"):
         for route in json.loads(place.out("ip", "-j", version, "route", "show", "table", "all") or "[]"):
-            if str(route["dst"]).startswith(("fe80", "ff00")):
-                continue
+            if str(route["dst"]).startswith(("fe80", "ff00")) or route.get("type") == "anycast":
+                continue  # the kernel's own, also when forwarding is turned on
             yield "route " + " ".join(str(route.get(key, "")) for key in ("type", "dst", "gateway", "dev"))
     for item in json.loads(place.out("nft", "-j", "list", "ruleset"))["nftables"]:
         yield "nft " + _without_numbers(item)

@@ -24,12 +24,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import dns.message
+import dns.query
+import dns.reversename
+
 from pouch.kernel import namespace
 
 T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds for what has to answer: only a failing test waits so long."""
+NAME_SERVER = "127.0.0.11"
 SHORT = 0.4
 """Seconds after which silence is taken for an answer, where silence is what is expected."""
 _ECHO = {socket.AF_INET: (socket.IPPROTO_ICMP, 8, 0), socket.AF_INET6: (socket.IPPROTO_ICMPV6, 128, 129)}
@@ -132,6 +137,13 @@ class Place:
                 if _echoed(asking, where, bytes([reply]), packet[4:8], until=time.monotonic() + min(left, 1.0)):
                     return True
         return False
+
+    def names(self, name: str, kind: str = "A", *, timeout: float = PATIENCE, server: str = NAME_SERVER) -> list[str]:
+        """What the name service says, sorted; nothing where the name is not known. kind: A, AAAA, PTR (of an address)."""
+        asked = dns.reversename.from_address(name) if kind == "PTR" else name
+        query = dns.message.make_query(asked, kind)
+        answer = self.run(lambda: dns.query.udp(query, server, timeout=timeout))
+        return sorted(record.to_text().rstrip(".") for found in answer.answer for record in found)
 
     # -- answering ----------------------------------------------------------------------------------------------------
 
