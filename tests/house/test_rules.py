@@ -65,9 +65,11 @@ DOORS = {
         "edge/http/filters.py",  # JSON in a query
         "edge/http/message.py",  # answers
         "edge/http/schema/*",  # requests
+        "engine/network_shelf.py",  # what the database keeps of a network
         "engine/record.py",  # what the database keeps of a container
         "engine/specbuild/build.py",  # the OCI runtime's config.json
         "engine/specbuild/seccomp.py",  # the same of a client's profile
+        "engine/upgrade.py",  # what the database kept of a container once
         "image/registry/*",  # what registries and token servers answer
         "spec/descriptor.py",
         "spec/manifest.py",  # OCI documents

@@ -63,7 +63,7 @@ def check(one: network.Network, wanted: network.EndpointConfig) -> None:
             raise errors.InvalidInput("user specified IP address is supported on user defined networks only")
         if wanted.aliases:
             raise errors.InvalidInput("network-scoped alias is supported only for containers in user defined networks")
-        if wanted.mac and one.driver != network.Driver.BRIDGE:
+        if wanted.mac and network.Driver(one.driver) is not network.Driver.BRIDGE:
             raise errors.InvalidInput(f"conflicting options: mac-address and the network mode {one.name}")
     for text, version in ((wanted.ipv4, 4), (wanted.ipv6, 6)):
         if not text:
@@ -129,7 +129,7 @@ def endpoint(
         ipv6=given.get(six, ""),
         ipv6_prefix=int(six.partition("/")[2] or 0),
         ipv6_gateway=gateways.get(six, ""),
-        names=() if one.predefined or one.driver == network.Driver.CNI else names(record, wanted),
+        names=() if one.predefined or network.Driver(one.driver) is network.Driver.CNI else names(record, wanted),
     )
 
 
@@ -164,7 +164,7 @@ def routed(places: Sequence[network.Endpoint]) -> list[network.Endpoint]:
 def published_at(endpoints: Iterable[network.Endpoint]) -> network.Endpoint | None:
     """The place where published ports are: the first in a bridge network that has a way out."""
     for one in endpoints:
-        if one.driver == network.Driver.BRIDGE and (one.ipv4_gateway or one.ipv6_gateway):
+        if network.Driver(one.driver) is network.Driver.BRIDGE and (one.ipv4_gateway or one.ipv6_gateway):
             return one
     return None
 

@@ -81,7 +81,7 @@ def complete(
             raise errors.Forbidden(
                 f"invalid pool request: Pool overlaps with other one on this address space: {wanted} and {other.network} of {other.by}"
             )
-        if config.driver != network.Driver.BRIDGE:
+        if network.Driver(config.driver) is not network.Driver.BRIDGE:
             continue  # a macvlan network is the network that its parent is in
         for other in subnets.overlapping(wanted, host):
             raise errors.Conflict(f"subnet {wanted} overlaps {other.network}: {other.by}", hint="choose another subnet")
@@ -94,7 +94,7 @@ def complete(
 
 def link(config: network.NetworkConfig, network_id: str) -> str:
     """The device that it has on this host."""
-    if config.driver == network.Driver.MACVLAN:
+    if network.Driver(config.driver) is network.Driver.MACVLAN:
         return config.options["parent"]
     return config.options.get(BRIDGE_NAME) or f"br-{network_id[:12]}"
 
@@ -113,7 +113,7 @@ def _check_options(config: network.NetworkConfig) -> None:
     text = options.get(MTU, "1500")
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and _LEAST_MTU <= int(text) <= _MOST_MTU):
         raise errors.InvalidInput(f"network {name}: option {MTU}: expected a number from {_LEAST_MTU} to {_MOST_MTU}")
-    if config.driver == network.Driver.BRIDGE:
+    if network.Driver(config.driver) is network.Driver.BRIDGE:
         if BRIDGE_NAME in options:
             _check_link(name, BRIDGE_NAME, options[BRIDGE_NAME])
         if not _is_ipv4(options.get(HOST_BINDING) or ANY_HOST):

@@ -162,7 +162,7 @@ class Networks:
             raise errors.InvalidInput(
                 "container sharing network namespace with another container or host cannot be connected to any other network"
             )
-        if kind is network.Mode.HOST or one.driver == network.Driver.HOST:
+        if kind is network.Mode.HOST or network.Driver(one.driver) is network.Driver.HOST:
             raise errors.InvalidInput("container cannot be disconnected from host network or connected to host network")
         if predefined.NONE in (*record.networks, one.name) and record.networks:
             raise errors.InvalidInput(

@@ -79,7 +79,7 @@ def take_away(equipment: tools.Equipment, record: records.Record) -> None:
     if restricted(record):
         equipment.policy.remove(record.id)
     for one in record.state.endpoints:
-        if one.driver == network.Driver.CNI:
+        if network.Driver(one.driver) is network.Driver.CNI:
             equipment.links.disconnect(one, None, record.id)
 
 

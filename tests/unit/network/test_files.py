@@ -31,7 +31,9 @@ class TestHosts:
 
     def test_extra_hosts_stand_before_the_own_name_in_their_order(self):
         text = files.hosts(
-            WEB, addresses=["172.30.0.2"], extra=("db:192.0.2.7", "db:192.0.2.8", "six=[2001:db8::1]", "seven:2001:db8::2")
+            WEB,
+            addresses=["172.30.0.2"],
+            extra=("db:192.0.2.7", "db:192.0.2.8", "six=[2001:db8::1]", "seven:2001:db8::2"),
         )
         assert lines(text)[-5:] == [
             "192.0.2.7\tdb",
