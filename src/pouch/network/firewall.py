@@ -73,7 +73,7 @@ class Firewall:
         with self._lock:
             self._forget()
             for one in networks:
-                if one.driver == network.Driver.BRIDGE:
+                if network.Driver(one.driver) is network.Driver.BRIDGE:
                     self._networks[one.id] = one
                     self._want(_NETWORK + one.id, ruleset.of_network(one))
             for container_id, (ports, ipv4, ipv6) in published.items():
@@ -87,7 +87,7 @@ class Firewall:
 
         Each time the bridge was made, too: what of its parameters is the firewall's is set again.
         """
-        if one.driver != network.Driver.BRIDGE:
+        if network.Driver(one.driver) is not network.Driver.BRIDGE:
             return
         elements = ruleset.of_network(one)
         with self._lock:
