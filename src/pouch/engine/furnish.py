@@ -11,6 +11,7 @@ from pouch.engine import endpoints, groups, prepare, wiring
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.kernel import cgroup
+from pouch.spec import network
 
 
 def furnish(
@@ -24,7 +25,8 @@ def furnish(
     run = record.run
     assert run is not None
     equipment.filters.learn(equipment.runtime(record.runtime), record.id, prepared.filter_digest)
-    if members and record.config.host.network_mode != "host":
+    kind, _ = network.mode(record.config.host.network_mode)
+    if kind not in (network.Mode.HOST, network.Mode.CONTAINER, network.Mode.NAMESPACE):
         record = wiring.plug(equipment, record, members)
     if base is not None or prepared.plan is not None:
         cgroup.delegate(groups.path(run), base or 0, base or 0)
