@@ -53,6 +53,10 @@ class Unsupported(PouchError):
     """This host or this version cannot do it."""
 
 
+class Refused(PouchError):
+    """Somebody else who was asked to do it (a plugin) says no: their words are the message."""
+
+
 class Unavailable(PouchError):
     """It would work later or elsewhere: full disk, unreachable registry, daemon that stops."""
 

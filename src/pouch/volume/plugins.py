@@ -104,7 +104,7 @@ class Plugins:
         try:
             data = channel.call("Plugin.Activate", None, seconds=remote.LOOK_SECONDS, patient=patient)
             kinds = msgspec.json.decode(data, type=_Activated).implements or []
-        except protocol.Refused as error:
+        except errors.Refused as error:
             raise errors.Unavailable(f"plugin {name}: Plugin.Activate: {error.message}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.Unavailable(

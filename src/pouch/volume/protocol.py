@@ -63,10 +63,6 @@ class Address:
         return f"{self.scheme}://{self.place}"
 
 
-class Refused(errors.PouchError):
-    """The plugin answered that it will not: its words are the message."""
-
-
 class _Error(msgspec.Struct, rename="pascal"):
     err: str = ""
 
@@ -103,7 +99,7 @@ class Channel:
             raise errors.Unavailable(f"plugin at {self.address}: {method}: its answer has more than {LARGEST} bytes")
         if status != _OK:
             words = _words(found) or f"it answered {status} {wire.reason(status)}".strip()
-            raise Refused(words)
+            raise errors.Refused(words)
         return found
 
     def _connected(

@@ -78,7 +78,7 @@ class Remote:
             return
         try:
             answer = self._call("Capabilities", {}, _Capabilities, seconds=LOOK_SECONDS)
-        except protocol.Refused:
+        except errors.Refused:
             self._scope = "local"
             return
         said = answer.capabilities.scope.lower() if answer.capabilities else ""
@@ -101,7 +101,7 @@ class Remote:
         """VolumeDriver.Remove; what it has not is removed."""
         try:
             self._call("Remove", {"Name": one.name}, _Answer, seconds=CHANGE_SECONDS)
-        except protocol.Refused as error:
+        except errors.Refused as error:
             if self.find(one.name) is not None:
                 raise errors.Conflict(f"remove {one.name}: VolumeDriver.Remove: {error.message}") from error
 
@@ -112,7 +112,7 @@ class Remote:
     def _find(self, name: str, *, patient: bool) -> drivers.Found | None:
         try:
             found = self._call("Get", {"Name": name}, _One, seconds=LOOK_SECONDS, patient=patient).volume
-        except protocol.Refused:
+        except errors.Refused:
             return None
         return None if found is None or found.name != name else _found(found)
 
@@ -120,7 +120,7 @@ class Remote:
         """VolumeDriver.List."""
         try:
             answer = self._call("List", {}, _Many, seconds=LOOK_SECONDS, patient=False)
-        except protocol.Refused as error:
+        except errors.Refused as error:
             raise errors.Unavailable(f"list {self._name}: VolumeDriver.List: {error.message}") from error
         return [_found(one) for one in answer.volumes or ()]
 
@@ -153,7 +153,7 @@ class Remote:
         """Call and have the mountpoint of the answer, or "". A refusal in Docker's form: VolumeDriver.Mount: WORDS."""
         try:
             return self._call(method, body, _Place, seconds=CHANGE_SECONDS).mountpoint or ""
-        except protocol.Refused as error:
+        except errors.Refused as error:
             raise errors.Unavailable(f"{what}: VolumeDriver.{method}: {error.message}") from error
 
     def _call(
@@ -167,7 +167,7 @@ class Remote:
                 f"volume driver {self._name}: VolumeDriver.{method}: its answer is not what the protocol says: {error}"
             ) from error
         if answer.err:
-            raise protocol.Refused(errors.shown(answer.err))
+            raise errors.Refused(errors.shown(answer.err))
         return answer
 
 

@@ -17,6 +17,7 @@ STATUS: dict[type[errors.PouchError], int] = {
     errors.NotModified: 304,
     errors.Forbidden: 403,
     errors.Unsupported: 501,
+    errors.Refused: 500,
     errors.Unavailable: 503,
     errors.CorruptData: 500,
     errors.StartFailed: 500,  # 400 for what the client named wrongly, see `status`
