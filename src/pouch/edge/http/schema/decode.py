@@ -39,5 +39,7 @@ def _without_nulls(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     if isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
-        raise errors.InvalidInput(f"invalid request body: {errors.shown(key) or 'a number'}: {value} is no 64-bit integer")
+        raise errors.InvalidInput(
+            f"invalid request body: {errors.shown(key) or 'a number'}: {value} is no 64-bit integer"
+        )
     return value
