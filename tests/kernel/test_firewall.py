@@ -248,6 +248,16 @@ class TestApart:
         assert site.unheard(one, stranger, stranger.ipv4, 80, 80)
         assert site.unheard(one, stranger, "172.30.0.1", 8080, 80)
 
+    def test_of_the_host_an_internal_network_reaches_the_bridges_addresses_alone(self, filtered):
+        filtered.network(1)
+        one = filtered.container(filtered.network(0, internal=True), 2)  # with a default route, as its root can set one
+        for own in ("172.30.0.1", "fd00:30::1"):
+            for protocol in ("tcp", "udp"):
+                assert site.says(one, filtered.host, own, 80, 80, protocol=protocol)
+        for other in (site.UPLINK4, site.UPLINK6, "172.31.0.1", "fd00:31::1"):
+            for protocol in ("tcp", "udp"):
+                assert site.unheard(one, filtered.host, other, 80, 80, protocol=protocol)
+
     def test_without_icc_containers_reach_each_other_by_published_ports_alone(self, place):
         net = place.network(0, **ICC_OFF)
         one, other = place.container(net, 2, isolated=True), place.container(net, 3, isolated=True)

@@ -5,6 +5,7 @@
     prerouting raw    a container's packets with an address it was not given, or to the host's 127.0.0.0/8, are dropped
     prerouting nat    published ports -> container, of what comes from outside and from containers
     output nat        the same of what the host itself sends, 127.0.0.1 and ::1 among it
+    input             from an internal bridge to the host: by the bridge's own addresses only
     forward           a bridge is left; entered from the same one, in answer, or by a published port; nothing passes an internal one
     postrouting nat   towards a container: what only the host can give back its way gets the bridge's address;
                       out of a bridge: the host's
@@ -73,6 +74,14 @@ chain published {
     meta nfproto ipv4 dnat ip to meta l4proto . th dport map @any4
     meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6
     meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @any6
+}
+chain input {
+    type filter hook input priority filter; policy accept;
+    iifname @internal jump inward
+}
+chain inward {
+    ct state established,related accept
+    fib daddr . iif type != { local, broadcast, multicast, anycast } drop comment "another address of the host"
 }
 chain forward {
     type filter hook forward priority filter; policy accept;
