@@ -26,6 +26,8 @@ SUITE = "bookworm"
 PYTHON = "3.11"
 """Its Python."""
 SIZE = "8G"
+SERVICES = ("firewalld", "systemd-resolved", "ufw")
+"""What may meddle with networks. Off, until a row starts them."""
 BASE = (
     "linux-image-cloud-amd64",
     "initramfs-tools",
@@ -36,6 +38,8 @@ BASE = (
     "dbus",
     "kmod",
     "python3",
+    "iptables",
+    *SERVICES,
 )
 HERE = Path(__file__).parent / "disk"
 """Files that are put into the disk as they are."""
@@ -91,6 +95,7 @@ def _make(home: str, packages: list[str]) -> None:
     hooks = [
         f"--customize-hook=copy-in {' '.join(str(path) for path in sorted(HERE.iterdir()))} /",
         '--customize-hook=chroot "$1" systemctl enable guest-payload.service',
+        f'--customize-hook=chroot "$1" systemctl disable {" ".join(SERVICES)}',
         '--customize-hook=echo guest > "$1"/etc/hostname; : > "$1"/etc/machine-id; rm -f "$1"/etc/resolv.conf',
         '--customize-hook=chroot "$1" update-initramfs -u',
     ]

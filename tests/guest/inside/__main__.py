@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from inside import cuts, host, install, machines, pictures, plain, report, shutdown, survival, volumes
+from inside import cuts, host, install, machines, networks, pictures, plain, report, shutdown, survival, volumes
 
 BOOKWORM, TRIXIE = "debian:bookworm", "debian:trixie"
-PICTURES, VOLUMES, POWEROFF, CUTS = "pictures", "volumes", "poweroff", "power-cuts"
-WITHOUT_MACHINES = ("plain-", PICTURES, VOLUMES, "change-", CUTS)
+PICTURES, VOLUMES, NETWORKS, POWEROFF, CUTS = "pictures", "volumes", "networks", "poweroff", "power-cuts"
+WITHOUT_MACHINES = ("plain-", PICTURES, VOLUMES, NETWORKS, "change-", CUTS)
 """How rows begin that need no image with an init."""
 ROWS = {
     PICTURES: lambda: None,
     VOLUMES: volumes.all_of,
+    NETWORKS: networks.all_of,
     "plain-systemd-crun": lambda: plain.all_of("systemd", "crun"),
     "plain-systemd-runc": lambda: plain.all_of("systemd", "runc"),
     "bookworm-systemd-crun": lambda: machines.all_of("systemd", "crun", BOOKWORM),
