@@ -297,7 +297,9 @@ def _configuration() -> dict[str, Any]:
     }
 
 
-_INITTAB = "::sysinit:/etc/rc\n::respawn:/bin/syslogd -n\n::respawn:/bin/crond -f -c /etc/crontabs\n"
+# crond waits for syslogd: what it cannot log it says on the console, which is the app's terminal.
+_CROND = "until [ -S /dev/log ]; do usleep 1000; done; exec /bin/crond -f -c /etc/crontabs"
+_INITTAB = f"::sysinit:/etc/rc\n::respawn:/bin/syslogd -n\n::respawn:/bin/sh -c '{_CROND}'\n"
 
 
 def _busybox(path: str) -> None:

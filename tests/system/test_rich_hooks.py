@@ -14,7 +14,7 @@ SCRIPT = """#!/bin/sh
 cat >/run/state
 { echo "$0 $# $1|$2|$GREETING|$(id -u)"; tr '\\0' ' ' </proc/1/cmdline; ls /proc | grep -c '^[0-9]'; } >/run/seen
 echo started >>/var/starts
-ip addr show eth0 >/run/network 2>/dev/null || ifconfig eth0 >/run/network
+ip addr show eth0 >/run/hook-network 2>/dev/null || ifconfig eth0 >/run/hook-network
 """
 
 
@@ -62,7 +62,7 @@ def test_the_init_script_runs_inside_before_the_init_at_each_start(rich, case, s
     state = json.loads(rich.out("exec", "-u", "0", "box", "cat", "/run/state"))
     assert (state["id"], state["status"], state["pid"]) == (found["Id"], "created", 1)
     assert {"ociVersion", "bundle"} <= set(state)
-    assert found["NetworkSettings"]["IPAddress"] in rich.out("exec", "-u", "0", "box", "cat", "/run/network")
+    assert found["NetworkSettings"]["IPAddress"] in rich.out("exec", "-u", "0", "box", "cat", "/run/hook-network")
     assert rich.out("logs", "box") == "up"
     rich.pouch("restart", "box")
     machines.ready(rich, "box")

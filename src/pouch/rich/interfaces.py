@@ -10,6 +10,8 @@ from pouch.rich import plan, seeds
 
 PATTERN = "eth[0-9]*"
 """Also of those that are connected later."""
+_PATTERNS_WITHOUT_RANGES = ("eth?", "eth??")
+"""The same for who knows `*` and `?` only."""
 _ALL = "*"
 _HINT = "# The container engine has set this interface up and keeps it so.\n"
 
@@ -22,7 +24,12 @@ def files(request: plan.Request) -> tuple[plan.File, ...]:
     if _has(request, "/etc/systemd/network") or _has(request, "/usr/lib/systemd/network"):
         found.append(plan.File(path="systemd/network/00-pouch.network", content=_networkd(pattern)))
     if _has(request, "/etc/NetworkManager"):
-        found.append(plan.File(path="NetworkManager/conf.d/00-pouch.conf", content=_network_manager(pattern)))
+        found.append(
+            plan.File(
+                path="NetworkManager/conf.d/00-pouch.conf",
+                content=_network_manager((_ALL,) if shared else _PATTERNS_WITHOUT_RANGES),
+            )
+        )
     if _has(request, "/etc/network"):
         found += _ifupdown(request.interfaces or ())
         if _has(request, "/etc/systemd"):
@@ -41,9 +48,12 @@ def _networkd(pattern: str) -> bytes:
     return f"{_HINT}[Match]\nName={pattern}\n\n[Link]\nUnmanaged=yes\n".encode()
 
 
-def _network_manager(pattern: str) -> bytes:
+def _network_manager(patterns: tuple[str, ...]) -> bytes:
     """Files of /etc/NetworkManager/conf.d win over those in /run (NetworkManager.conf(5)). resolv.conf is the engine's file."""
-    return f"{_HINT}[main]\ndns=none\nrc-manager=unmanaged\n\n[device-pouch]\nmatch-device=interface-name:{pattern}\nmanaged=0\n".encode()
+    devices = ",".join(f"interface-name:{pattern}" for pattern in patterns)
+    return (
+        f"{_HINT}[main]\ndns=none\nrc-manager=unmanaged\n\n[device-pouch]\nmatch-device={devices}\nmanaged=0\n".encode()
+    )
 
 
 def _networking(pattern: str) -> bytes:
