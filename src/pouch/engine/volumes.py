@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pouch.engine import equipment as tools
 from pouch.engine import events, mounts, shelf, turns, views
 from pouch.engine import record as records
-from pouch.spec import container, errors, volume
+from pouch.spec import container, errors, pattern, volume
 
 log = logging.getLogger(__name__)
 
@@ -209,25 +209,27 @@ def _driver(one: container.Mount) -> str:
 def _predicate(filters: Mapping[str, list[str]]) -> Callable[[volume.Volume, Users], bool]:
     """Docker's: values of one key are alternatives, keys must all match, and so must each label."""
     dangling = [_truth("dangling", text) for text in filters.get("dangling", ())]
-    names, drivers = filters.get("name", ()), filters.get("driver", ())
+    names, drivers = [_name(text) for text in filters.get("name", ())], filters.get("driver", ())
     labels = filters.get("label", ())
 
     def wanted(one: volume.Volume, used: Users) -> bool:
         return (
             (not dangling or (one.name not in used) in dangling)
             and (not drivers or one.driver in drivers)
-            and (not names or any(_named(one.name, text) for text in names))
+            and (not names or any(each.search(one.name) for each in names))
             and all(events.has_label(one.labels, text) for text in labels)
         )
 
     return wanted
 
 
-def _named(name: str, wanted: str) -> bool:
+def _name(text: str) -> re.Pattern[str]:
+    """What is no expression is a name, with Docker's volumes."""
     try:
-        return wanted == name or re.search(wanted, name) is not None
-    except re.error:
-        return False
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError):
+        return re.compile(f"^{re.escape(text)}$")
+    return pattern.compiled(text, "name")
 
 
 def _truth(key: str, text: str) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from pouch.edge.http import ports
 from pouch.engine import views
-from pouch.spec import errors
+from pouch.spec import errors, pattern
 
 Filters = dict[str, list[str]]
 Predicate = Callable[[views.ContainerView], bool]
@@ -102,10 +101,7 @@ def _by_network(wanted: Sequence[str]) -> Predicate:
 
 def _by_name(wanted: Sequence[str]) -> Predicate:
     """Docker takes regular expressions, and lets them match with and without the leading slash."""
-    try:
-        patterns = [re.compile(one) for one in wanted]
-    except re.error as error:
-        raise errors.InvalidInput(f"invalid filter 'name': {error}") from None
+    patterns = [pattern.compiled(one, "name") for one in wanted]
     return lambda view: any(one.search(view.name) or one.search("/" + view.name) for one in patterns)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from pouch.edge.http import addresses, endpoints, filters, message
@@ -11,7 +10,7 @@ from pouch.edge.http.schema import decode
 from pouch.edge.http.schema import network as schema
 from pouch.engine import facade as engine
 from pouch.engine import views
-from pouch.spec import errors, network
+from pouch.spec import errors, network, pattern
 
 Document = dict[str, object]
 _Test = Callable[[network.Network], bool]
@@ -173,11 +172,8 @@ def network_predicates(wanted: filters.Filters) -> list[_Test]:
 
 def _by_name(wanted: Sequence[str]) -> _Test:
     """Regular expressions, as Docker takes them."""
-    try:
-        patterns = [re.compile(one) for one in wanted]
-    except re.error as error:
-        raise errors.InvalidInput(f"invalid filter 'name': {error}") from None
-    return lambda one: any(pattern.search(one.name) for pattern in patterns)
+    patterns = [pattern.compiled(text, "name") for text in wanted]
+    return lambda one: any(each.search(one.name) for each in patterns)
 
 
 def present(view: views.NetworkView) -> Document:
