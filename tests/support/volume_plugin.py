@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import socket
 import socketserver
@@ -94,6 +95,15 @@ def hangs_up(handler, request):
     """A fault: the connection ends without an answer."""
     handler.close_connection = True
     handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def trickles(handler, request):
+    """A fault: an answer that goes on, byte by byte, as long as somebody listens."""
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not select.select([handler.connection], [], [], 0.05)[0]:
+            handler.wfile.write(b" ")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -56,6 +56,7 @@ class Plugins:
         self._channel = channel
         self._lock = threading.Lock()
         self._known: dict[str, tuple[protocol.Address, remote.Remote]] = {}
+        self._channels: dict[str, protocol.Channel] = {}
 
     def get(self, name: str, *, patient: bool = True) -> remote.Remote:
         """A driver by name. patient: one that starts just now is waited for.
@@ -100,7 +101,10 @@ class Plugins:
 
     def _activated(self, name: str, address: protocol.Address, *, patient: bool) -> remote.Remote:
         """Plugin.Activate: what it is."""
-        channel = self._channel(address)
+        with self._lock:
+            channel = self._channels.get(name)
+            if channel is None or channel.address != address:
+                channel = self._channels[name] = self._channel(address)
         try:
             data = channel.call("Plugin.Activate", None, seconds=remote.LOOK_SECONDS, patient=patient)
             kinds = msgspec.json.decode(data, type=_Activated).implements or []
@@ -113,7 +117,7 @@ class Plugins:
         if _KIND not in kinds:
             raise errors.NotFound(f'plugin "{name}" is no volume driver: it implements {", ".join(kinds) or "nothing"}')
         made = remote.Remote(name, channel)
-        made.learn_scope()
+        made.learn_scope(patient=patient)
         return made
 
     # -- files --------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 LARGEST = 16 << 20
 """Bytes of an answer."""
+MOST_LOOKS = 8
+SLOW_SECONDS = 2.0
+"""So many questions of a plugin that has not answered one for so long are enough: who asks more is told at once, and holds no thread."""
 _OK = 200
 _SCHEMES = ("unix", "tcp", "http", "https")
 
@@ -80,9 +84,12 @@ class Channel:
         self.address = address
         self._sleep = sleep
         self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._looks: dict[object, float] = {}
+        """When those who ask without patience began to."""
 
     def call(self, method: str, body: Mapping[str, object] | None, *, seconds: float, patient: bool = True) -> bytes:
-        """The answer's body. method: as `VolumeDriver.Mount`; seconds: of silence; patient: a plugin that is not there yet is waited for.
+        """The answer's body. method: as `VolumeDriver.Mount`; seconds: for its answer; patient: a plugin that is not there yet is waited for.
 
         Raises Refused with the plugin's own words, Unavailable where it does not answer.
         """
@@ -90,9 +97,12 @@ class Channel:
 
         data = b"" if body is None else json.dumps(body).encode()
         headers = {"Accept": MIME, "Content-Type": "application/json", "Host": "localhost"}
-        with contextlib.closing(self._connected(wire.connected, seconds, patient=patient)) as connection:
+        with (
+            self._looking(patient=patient),
+            contextlib.closing(self._connected(wire.connected, seconds, patient=patient)) as connection,
+        ):
             try:
-                status, found = wire.exchange(connection, f"/{method}", data, headers, LARGEST)
+                status, found = wire.exchange(connection, f"/{method}", data, headers, LARGEST, seconds=seconds)
             except OSError as error:
                 raise errors.Unavailable(f"plugin at {self.address}: {method}: {_said(error)}") from error
         if len(found) > LARGEST:
@@ -101,6 +111,25 @@ class Channel:
             words = _words(found) or f"it answered {status} {wire.reason(status)}".strip()
             raise errors.Refused(words)
         return found
+
+    @contextlib.contextmanager
+    def _looking(self, *, patient: bool) -> Iterator[None]:
+        """Be one of those who look; those who want something changed always may. Raises Unavailable."""
+        if patient:
+            yield
+            return
+        me, now = object(), self._monotonic()
+        with self._lock:
+            if len(self._looks) >= MOST_LOOKS and now - min(self._looks.values()) > SLOW_SECONDS:
+                raise errors.Unavailable(
+                    f"plugin at {self.address}: {len(self._looks)} others still wait for its answers"
+                )
+            self._looks[me] = now
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._looks[me]
 
     def _connected(
         self, connect: Callable[[Address, float], http.client.HTTPConnection], seconds: float, *, patient: bool

@@ -12,7 +12,7 @@ from pouch.spec import errors, volume
 from pouch.volume import drivers, protocol
 
 CHANGE_SECONDS = 120.0
-"""Of silence, while a plugin makes, mounts or removes something."""
+"""While a plugin makes, mounts or removes something."""
 LOOK_SECONDS = 20.0
 _LONGEST_NAME = 255
 
@@ -72,12 +72,12 @@ class Remote:
         """What it said when it was first asked; `local` until then, and where it does not tell."""
         return self._scope or "local"
 
-    def learn_scope(self) -> None:
+    def learn_scope(self, *, patient: bool = True) -> None:
         """Ask for its scope, once; a plugin need not know the question."""
         if self._scope:
             return
         try:
-            answer = self._call("Capabilities", {}, _Capabilities, seconds=LOOK_SECONDS)
+            answer = self._call("Capabilities", {}, _Capabilities, seconds=LOOK_SECONDS, patient=patient)
         except errors.Refused:
             self._scope = "local"
             return

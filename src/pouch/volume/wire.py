@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 
 from pouch.spec import errors
 from pouch.volume import protocol
@@ -25,17 +27,52 @@ def connected(address: protocol.Address, seconds: float) -> http.client.HTTPConn
 
 
 def exchange(
-    connection: http.client.HTTPConnection, path: str, body: bytes, headers: Mapping[str, str], limit: int
+    connection: http.client.HTTPConnection,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    limit: int,
+    *,
+    seconds: float,
 ) -> tuple[int, bytes]:
-    """POST; the answer's status and at most limit + 1 bytes of its body. Raises OSError, also for what is no HTTP."""
+    """POST; the answer's status and at most limit + 1 bytes of its body. Raises OSError, also for what is no HTTP.
+
+    seconds: for all of it, however slowly it trickles in.
+    """
     try:
-        connection.request("POST", path, body, dict(headers))
-        answer = connection.getresponse()
-        return answer.status, answer.read(limit + 1)
+        with _over_in(seconds, connection.sock):
+            connection.request("POST", path, body, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read(limit + 1)
     except http.client.RemoteDisconnected as error:
         raise ConnectionError("it ended the connection without an answer") from error
     except http.client.HTTPException as error:
         raise OSError(f"its answer is no HTTP: {errors.shown(str(error)) or type(error).__name__}") from error
+
+
+@contextlib.contextmanager
+def _over_in(seconds: float, ours: socket.socket) -> Iterator[None]:
+    """Nothing more is read from a socket after that time: then TimeoutError, whatever was read."""
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(ours, socket.SHUT_RDWR)  # not TLS's own, which says good-bye
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        if over.is_set():
+            raise TimeoutError from error
+        raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        raise TimeoutError
 
 
 def reason(status: int) -> str:

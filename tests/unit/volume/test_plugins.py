@@ -10,7 +10,7 @@ import pytest
 from support import certificates, volume_plugin
 
 from pouch.spec import errors, volume
-from pouch.volume import protocol
+from pouch.volume import protocol, remote
 
 
 @pytest.fixture
@@ -361,3 +361,41 @@ def test_names_that_nobody_can_read_are_refused(plugin, all_volumes, name):
 
 def test_names_with_a_slash_are_the_plugins_own(plugin, all_volumes):
     assert all_volumes.create(config("store/data"))[0].name == "store/data"
+
+
+# -- taking its time --------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_trickles_in_for_ever_is_given_up(plugin, found_plugins, monkeypatch):
+    monkeypatch.setattr(remote, "LOOK_SECONDS", 0.5)
+    driver = found_plugins().get("nimbus")
+    plugin.faults["VolumeDriver.List"] = volume_plugin.trickles
+    with pytest.raises(errors.Unavailable, match="does not answer in time"):
+        driver.list()
+
+
+def test_who_asks_a_plugin_that_answers_nobody_is_told_so_at_once_when_many_wait(sockets):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(sockets / "mute.sock"))
+        listener.listen(protocol.MOST_LOOKS)
+        now = [0.0]
+        address = protocol.Address("unix", str(sockets / "mute.sock"))
+        channel = protocol.Channel(address, monotonic=lambda: now[0])
+
+        def ask():
+            with pytest.raises(errors.Unavailable):
+                channel.call("Plugin.Activate", None, seconds=60, patient=False)
+
+        waiting = [threading.Thread(target=ask) for _ in range(protocol.MOST_LOOKS)]
+        for one in waiting:
+            one.start()
+        accepted = [listener.accept()[0] for _ in waiting]
+        now[0] = protocol.SLOW_SECONDS + 1
+        with pytest.raises(errors.Unavailable, match="8 others still wait"):
+            channel.call("Plugin.Activate", None, seconds=60, patient=False)
+        for one in accepted:
+            one.close()
+        for thread in waiting:
+            thread.join(30)
+        with pytest.raises(errors.Unavailable, match="does not answer in time"):  # nobody waits any more
+            channel.call("Plugin.Activate", None, seconds=0.1, patient=False)
