@@ -61,6 +61,14 @@ def test_a_container_is_a_neighbour_of_the_hosts_neighbours(host, wires):
     assert wired.endpoints[0].host_link == ""
 
 
+def test_it_may_be_called_as_a_link_of_the_host_is(host, wires):
+    host.run(lambda: subprocess.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "other"], check=True))
+    wired = wires.plug((lan(), wiring.make_endpoint(lan(), "203.0.113.9", mac="02:00:00:00:09:09")))
+    assert sorted(wired.process.links()) == ["eth0", "lo"]
+    assert wired.process.links()["eth0"].mac == "02:00:00:00:09:09"
+    assert host.links()["eth0"].kind == "veth"
+
+
 def test_the_host_itself_and_the_container_are_kept_apart(host, wires):
     process = wires.simple(lan(), "203.0.113.9")
     assert wiring.refused(process, host, str(network.UPLINK.ip))

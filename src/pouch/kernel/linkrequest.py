@@ -118,6 +118,12 @@ def loopback_up() -> netlink.Request:
     return _set(LOOPBACK_INDEX, "up", b"", UP)
 
 
+def rename(index: int, name: str) -> netlink.Request:
+    """Give a link that is down another name. EEXIST where one of its namespace has that."""
+    check_name(name)
+    return _set(index, f"name {name}", netlink.text(IFLA_IFNAME, name))
+
+
 def mtu(link: Key, size: int) -> netlink.Request:
     """Change a link's MTU."""
     return _set(link, f"mtu {size}", netlink.u32(IFLA_MTU, size))

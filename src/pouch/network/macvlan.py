@@ -55,16 +55,19 @@ class Macvlan:
         return link
 
     def plug(self, kernel: rtnetlink.RouteSocket, member: network.Endpoint, index: int, netns: int) -> None:
-        """Make an endpoint's interface, on the parent with this index, in the namespace of the descriptor. Raises KernelError."""
-        request = linkrequest.macvlan(
-            member.interface, parent=index, mode=self.mode, mac=member.mac, mtu=self.mtu, netns=netns
-        )
+        """Make an endpoint's interface, on the parent with this index, in the namespace of the descriptor. Raises KernelError.
+
+        It gets its name there: before 6.15 the kernel looks in this namespace for who has the name, where the uplink may be eth0.
+        """
+        name = _passing_name(member)
+        request = linkrequest.macvlan(name, parent=index, mode=self.mode, mac=member.mac, mtu=self.mtu, netns=netns)
         try:
             kernel.run(request)
         except errors.KernelError as error:
             if not error.hint and error.errno in (errno.EINVAL, errno.EBUSY):
                 error.hint = f"is {self.parent} a port of a bridge, or has it another {KIND} with mode passthru?"
             raise
+        inside.run(netns, lambda within: _name(within, name, member.interface))
 
     def remove(self, kernel: rtnetlink.RouteSocket) -> None:
         """Delete the parent where it was made for this network."""
@@ -111,6 +114,20 @@ def device_name(network_id: str, config: network.NetworkConfig) -> str:
     name = config.options.get(PARENT) or f"dm-{network_id[:12]}"
     linkrequest.check_name(name)
     return name
+
+
+def _passing_name(member: network.Endpoint) -> str:
+    """What its interface is called for a moment: nothing of this host's and nothing of the container's has this name."""
+    return f"mv{member.id[: rtnetlink.NAME_MAX - 2]}"
+
+
+def _name(within: rtnetlink.RouteSocket, passing: str, name: str) -> None:
+    """Give a fresh interface its name; where another has that, it goes. Raises KernelError."""
+    try:
+        within.run(linkrequest.rename(within.get_link(passing).index, name))
+    except errors.KernelError:
+        within.delete_link(passing)
+        raise
 
 
 def unplug(netns: int, member: network.Endpoint) -> None:

@@ -229,7 +229,7 @@ def _service(row: report.Group, one: neighbours.Standing) -> None:
     names, monitors = _name_programs(), host.monitors()
     row.equal("the name service is in the service's cgroup", list(names.values()), ["/system.slice/pouchd.service"])
     with wire.opened(WORLD, HERE4, 8081) as kept:
-        for what, words in (("restart", ["restart"]), ("kill -9", ["kill", "-s", "KILL"])):
+        for what, words in (("restart", ["restart"]), ("kill -9", ["kill", "--kill-whom=main", "-s", "KILL"])):
             before = host.unit("pouchd", "MainPID")
             host.out("systemctl", *words, "pouchd")
             new = report.until(

@@ -44,6 +44,8 @@ def test_links_that_are_made_match(names):
             bridges.device_name(id_, network.NetworkConfig(name="a")),
             bridges.host_link(id_),
             macvlan.device_name(id_, network.NetworkConfig(name="a")),
+            f"pr{id_[:12]}",
+            f"ps{id_[:12]}",
         ):
             assert _covered(made, names), made
     assert _covered("pouch0", names)
