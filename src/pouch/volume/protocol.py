@@ -30,7 +30,9 @@ LARGEST = 16 << 20
 """Bytes of an answer."""
 MOST_LOOKS = 8
 SLOW_SECONDS = 2.0
-"""So many questions of a plugin that has not answered one for so long are enough: who asks more is told at once, and holds no thread."""
+"""So many may wait for a plugin's answers without wanting anything changed; who comes when none of them has had one for so long
+
+is told so, and holds no thread."""
 _OK = 200
 _SCHEMES = ("unix", "tcp", "http", "https")
 
@@ -84,9 +86,7 @@ class Channel:
         self.address = address
         self._sleep = sleep
         self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._looks: dict[object, float] = {}
-        """When those who ask without patience began to."""
+        self._looks = threading.BoundedSemaphore(MOST_LOOKS)
 
     def call(self, method: str, body: Mapping[str, object] | None, *, seconds: float, patient: bool = True) -> bytes:
         """The answer's body. method: as `VolumeDriver.Mount`; seconds: for its answer; patient: a plugin that is not there yet is waited for.
@@ -115,21 +115,13 @@ class Channel:
     @contextlib.contextmanager
     def _looking(self, *, patient: bool) -> Iterator[None]:
         """Be one of those who look; those who want something changed always may. Raises Unavailable."""
-        if patient:
-            yield
-            return
-        me, now = object(), self._monotonic()
-        with self._lock:
-            if len(self._looks) >= MOST_LOOKS and now - min(self._looks.values()) > SLOW_SECONDS:
-                raise errors.Unavailable(
-                    f"plugin at {self.address}: {len(self._looks)} others still wait for its answers"
-                )
-            self._looks[me] = now
+        if not patient and not self._looks.acquire(timeout=SLOW_SECONDS):
+            raise errors.Unavailable(f"plugin at {self.address}: {MOST_LOOKS} others still wait for its answers")
         try:
             yield
         finally:
-            with self._lock:
-                del self._looks[me]
+            if not patient:
+                self._looks.release()
 
     def _connected(
         self, connect: Callable[[Address, float], http.client.HTTPConnection], seconds: float, *, patient: bool
