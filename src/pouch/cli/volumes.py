@@ -12,11 +12,11 @@ Document = "dict[str, Any]"
 
 
 def volume(text: str) -> str:
-    """`[SOURCE:]TARGET[:OPTIONS]`, SOURCE a volume's name or a path; a relative one (`./x`, `.`) is made absolute. Raises ValueError."""
+    """`[SOURCE:]TARGET[:OPTIONS]`, SOURCE a volume or a path; a relative one (`./x`) is made absolute, no target is. Raises ValueError."""
     source, colon, rest = text.partition(":")
     if not text or (colon and (not source or not rest or rest.startswith(":"))):
         raise ValueError("invalid spec: empty section between colons: expected [VOLUME|/PATH:]TARGET[:OPTIONS]")
-    if source.startswith("."):
+    if colon and source.startswith("."):
         source = os.path.abspath(source)
     return f"{source}{colon}{rest}"
 

@@ -211,6 +211,7 @@ def test_ports_to_publish(spec, bindings):
 def test_a_relative_source_is_made_absolute_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert host("-v", "./data:/data", "-v", "name:/x")["Binds"] == [f"{tmp_path}/data:/data", "name:/x"]
+    assert document("-v", "./x")["Volumes"] == {"./x": {}}  # a target: the daemon says what is wrong with it
     assert host("--mount", "type=bind,src=.,dst=/b")["Mounts"][0]["Source"] == str(tmp_path)
 
 
