@@ -178,12 +178,6 @@ def _vlan(row: report.Group) -> None:
     gone("one", "two")
     host.pouch("network", "rm", "tagged")
     row.check("removed, the VLAN has gone", not os.path.exists("/sys/class/net/eth0.50"))
-    host.pouch("network", "create", "-d", "macvlan", "--subnet", "198.51.100.0/24", "alone")
-    one, two = box("one", "--network", "alone"), box("two", "--network", "alone")
-    with wire.serving(one, 80, "one"):
-        reached(row, "without a parent: a neighbour", two, address("one", "alone"), 80, "one")
-    gone("one", "two")
-    host.pouch("network", "rm", "alone")
 
 
 def _rate(row: report.Group) -> None:
