@@ -250,7 +250,7 @@ class TestConnectRefuses:
     def test_a_namespace_that_has_such_an_interface_and_leaves_nothing_of_any_network(self, host, wires):
         process = wires.simple(FRONT, "172.30.0.2")
         before = {name for name in host.links() if name.startswith("veth")}
-        with pytest.raises(errors.KernelError, match="File exists"):
+        with pytest.raises(errors.Conflict, match="the container has an interface of its own with this name: "):
             wires.connect(
                 process,
                 (BACK, wiring.make_endpoint(BACK, "172.29.0.2", interface="eth1")),

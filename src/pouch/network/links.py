@@ -98,7 +98,7 @@ class Links:
         All or nothing. netns: a descriptor. The endpoints have their mac and host_link in the answer, those of CNI networks
         their addresses too. Also for one more of a running container: a default route that is there stays. ports: for the
         first CNI network whose plugins publish them. Raises InvalidInput for an address that is not for a container, Conflict for the
-        namespace we are in, KernelError EEXIST for an interface that is there, Unavailable for what a CNI plugin says.
+        namespace we are in and for an interface that is there, Unavailable for what a CNI plugin says.
         """
         inside.refuse_own(netns)
         with rtnetlink.RouteSocket() as kernel, contextlib.ExitStack() as undo:
@@ -229,7 +229,15 @@ class Links:
             if error.errno != errno.EEXIST:
                 raise
             _unplug(kernel, [member for _, member in members])
-            kernel.run(*requests)
+            try:
+                kernel.run(*requests)
+            except errors.KernelError as again:
+                if again.errno == errno.EEXIST:
+                    names = ", ".join(member.interface for _, member in members)
+                    raise errors.Conflict(
+                        f"the container has an interface of its own with this name: {names}"
+                    ) from again
+                raise
         for device, member in members:
             if isinstance(device, macvlan.Macvlan):
                 device.plug(kernel, member, indices[device.net.id], netns)
