@@ -154,3 +154,19 @@ def test_a_bridge_that_somebody_deleted_is_made_again_by_the_next_start(host, tw
     for name in ("web", "near"):
         host.daemon.pouch("rm", "-f", name)
     host.box("--network", "two", name="last")
+
+
+@pytest.mark.parametrize("word", ["link delete {bridge}", "link set {port} nomaster", "address flush dev {bridge}"])
+def test_what_somebody_took_apart_is_whole_again_after_a_restart(host, two_networks, word):
+    _, web = host.box("--network", "one", *matrix.published("8080:80"), name="web")
+    _, near = host.box("--network", "one", name="near")
+    bridge = f"br-{host.daemon.out('network', 'inspect', '-f', '{{.Id}}', 'one').strip()[:12]}"
+    port = host.site.out("ip", "-o", "link", "show", "master", bridge).split()[1].partition("@")[0]
+    host.site.ip(word.format(bridge=bridge, port=port))
+    host.daemon.stop()
+    host.daemon.start()
+    with web.serve(80):
+        assert near.tcp(address(host, "web", "one"), 80).server == "web"
+        assert host.site.tcp(address(host, "web", "one"), 80).server == "web"
+        assert host.outside.tcp(host.ADDRESS, 8080).server == "web"
+        assert host.outside.tcp(host.ADDRESS6, 8080).server == "web"

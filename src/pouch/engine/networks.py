@@ -282,6 +282,7 @@ class Networks:
             await self._put_right(one)
         if any(not one.predefined for one in self._networks) or any(one.record.state.endpoints for one in running):
             await equipment.pools.fs(self._ensure_all)
+            await equipment.pools.fs(self._reattach, [one.record for one in running])
         keep = {place.host_link for one in running for place in one.record.state.endpoints}
         await equipment.pools.fs(equipment.links.reconcile, keep)
         await self._give_back_lost()
@@ -310,6 +311,20 @@ class Networks:
                 self._equipment.links.ensure(one)
             except errors.PouchError as error:
                 log.warning("network %s: %s", one.name, error)
+
+    def _reattach(self, running: Sequence[records.Record]) -> None:
+        """Plug in again what somebody unplugged from our bridges, whose ports then are told anew what is published."""
+        known = {one.id: one for one in self._networks}
+        for record in running:
+            places = [one for one in record.state.endpoints if one.host_link and one.network_id in known]
+            try:
+                if self._equipment.links.reattach([(known[one.network_id], one) for one in places]):
+                    log.warning(
+                        "container %s: its links were taken from their bridges, and are put back", record.id[:12]
+                    )
+                    wiring.publish(self._equipment, record)
+            except errors.PouchError as error:
+                log.warning("container %s: %s", record.id[:12], error)
 
     async def _put_right(self, one: shelf.Container) -> None:
         async with one.lock:

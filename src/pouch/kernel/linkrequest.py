@@ -144,6 +144,11 @@ def no_ipv6_address(link: Key) -> netlink.Request:
     return dataclasses.replace(request, tolerated=frozenset({errno.EAFNOSUPPORT}))
 
 
+def port(link: Key, bridge: int) -> netlink.Request:
+    """Make a link a port of the bridge with that index."""
+    return _set(link, "port of a bridge", netlink.u32(IFLA_MASTER, bridge))
+
+
 def isolate(port: Key) -> netlink.Request:
     """Let a bridge's port reach no other isolated port, only the bridge itself (IFLA_BRPORT_ISOLATED)."""
     return _set_port(port, "isolated", netlink.u8(_BRPORT_ISOLATED, 1))

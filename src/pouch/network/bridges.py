@@ -135,11 +135,17 @@ class Bridge:
             linkrequest.veth(
                 name, master=index, mtu=self.mtu, peer=member.interface, peer_mac=member.mac, peer_netns=netns
             ),
-            linkrequest.no_ipv6_address(name),
         ]
-        if self.isolated:
-            requests.append(linkrequest.isolate(name))
-        return [*requests, linkrequest.up(name)]
+        return [*requests, *self._port(name)]
+
+    def attach(self, host_link: str, index: int) -> list[netlink.Request]:
+        """What makes our end of a pair a port of the bridge with this index again."""
+        return [linkrequest.port(host_link, index), *self._port(host_link)]
+
+    def _port(self, name: str) -> list[netlink.Request]:
+        """What a new port is told."""
+        isolated = [linkrequest.isolate(name)] if self.isolated else []
+        return [linkrequest.no_ipv6_address(name), *isolated, linkrequest.up(name)]
 
     def _make(self, kernel: rtnetlink.RouteSocket) -> rtnetlink.Link:
         """A new device, which has IPv6 only where the network has, and never believes a router advertisement (CVE-2020-13401)."""

@@ -144,6 +144,23 @@ class Links:
         """Set the loopback link up: all that a container without a network needs. Raises Conflict for the namespace we are in."""
         inside.loopback_up(netns)
 
+    def reattach(self, members: Sequence[Member]) -> list[str]:
+        """Make our ends ports of their bridges again, and up, where somebody took them away; the names of these.
+
+        Whoever deletes a bridge does that, and host services that think every link theirs. What is gone stays gone.
+        """
+        done = []
+        with self._lock, rtnetlink.RouteSocket() as kernel:
+            found = {link.name: link for link in kernel.links()}
+            for one, member in members:
+                device, bridge, link = self._devices.get(one.id), found.get(one.link), found.get(member.host_link)
+                if not isinstance(device, bridges.Bridge) or bridge is None or link is None:
+                    continue
+                if link.master != bridge.index or not link.up:
+                    kernel.run(*device.attach(link.name, bridge.index))
+                    done.append(link.name)
+        return done
+
     def reconcile(self, keep: Collection[str]) -> list[str]:
         """Remove the ports of our bridges that are none of these host links; the names of those removed."""
         with self._lock:
