@@ -315,14 +315,14 @@ class Networks:
     def _reattach(self, running: Sequence[records.Record]) -> None:
         """Plug in again what somebody unplugged from our bridges, whose ports then are told anew what is published."""
         known = {one.id: one for one in self._networks}
+        places = [place for record in running for place in record.state.endpoints if place.network_id in known]
+        done = self._equipment.links.reattach([(known[place.network_id], place) for place in places])
         for record in running:
-            places = [one for one in record.state.endpoints if one.host_link and one.network_id in known]
+            if done.isdisjoint(wiring.host_links(record)):
+                continue
+            log.warning("container %s: its links were taken from their bridges, and are put back", record.id[:12])
             try:
-                if self._equipment.links.reattach([(known[one.network_id], one) for one in places]):
-                    log.warning(
-                        "container %s: its links were taken from their bridges, and are put back", record.id[:12]
-                    )
-                    wiring.publish(self._equipment, record)
+                wiring.publish(self._equipment, record)
             except errors.PouchError as error:
                 log.warning("container %s: %s", record.id[:12], error)
 

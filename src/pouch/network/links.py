@@ -144,21 +144,27 @@ class Links:
         """Set the loopback link up: all that a container without a network needs. Raises Conflict for the namespace we are in."""
         inside.loopback_up(netns)
 
-    def reattach(self, members: Sequence[Member]) -> list[str]:
+    def reattach(self, members: Sequence[Member]) -> set[str]:
         """Make our ends ports of their bridges again, and up, where somebody took them away; the names of these.
 
-        Whoever deletes a bridge does that, and host services that think every link theirs. What is gone stays gone.
+        Whoever deletes a bridge does that, and host services that think every link theirs. What is gone stays gone; what
+        the kernel refuses is logged.
         """
-        done = []
+        done = set()
         with self._lock, rtnetlink.RouteSocket() as kernel:
             found = {link.name: link for link in kernel.links()}
             for one, member in members:
                 device, bridge, link = self._devices.get(one.id), found.get(one.link), found.get(member.host_link)
                 if not isinstance(device, bridges.Bridge) or bridge is None or link is None:
                     continue
-                if link.master != bridge.index or not link.up:
+                if link.master == bridge.index and link.up:
+                    continue
+                try:
                     kernel.run(*device.attach(link.name, bridge.index))
-                    done.append(link.name)
+                except errors.KernelError as error:
+                    _log.warning("network %s: %s", one.name, error)
+                else:
+                    done.add(link.name)
         return done
 
     def reconcile(self, keep: Collection[str]) -> list[str]:
