@@ -12,25 +12,6 @@ from pouch.names import loop as loops
 from pouch.names import message, streams
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def loop(clock) -> Iterator[loops.Loop]:
-    made = loops.Loop(clock)
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     near, far = socket.socketpair()

@@ -16,25 +16,6 @@ from pouch.names import message, upstream
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def loop(clock) -> Iterator[loops.Loop]:
-    made = loops.Loop(clock)
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def servers(monkeypatch) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two sockets with the same port."""
