@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pouch.kernel import inroot, libc
+from pouch.kernel import filedata, inroot, libc
 from pouch.spec import errors
 
 DEEPEST = 400
@@ -26,9 +26,6 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_PIECE = 64 << 20
-_IN_USER_SPACE = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
-"""What copy_file_range(2) answers where the file systems cannot."""
 _NOT_KEPT = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 """What a file system answers that has no owners, modes or extended attributes, or gives none away (NFS, FAT)."""
 _OTHERS = ("trusted.", "user.overlay.", "security.selinux")
@@ -193,7 +190,7 @@ class _Copy:
             with self._named(place, name) as spare:
                 copy = os.open(spare, _NEW, 0o600, dir_fd=place.copy)
                 try:
-                    _copy_data(source, copy, status.st_size)
+                    filedata.copy(source, copy, status.st_size)
                     self._attributes(source, copy, status, path)
                 finally:
                     os.close(copy)
@@ -298,33 +295,3 @@ def _exists(name: str, directory: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _copy_data(source: int, copy: int, size: int) -> None:
-    """Copy what is written of a file; its holes stay holes (lseek(2), SEEK_DATA)."""
-    os.ftruncate(copy, size)
-    position = 0
-    while position < size:
-        try:
-            begin = os.lseek(source, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # a hole up to the end
-                return
-            raise
-        position = os.lseek(source, begin, os.SEEK_HOLE)
-        _copy_range(source, copy, begin, position)
-
-
-def _copy_range(source: int, copy: int, begin: int, end: int) -> None:
-    """In the kernel, sharing blocks where the file system can."""
-    while begin < end:
-        try:
-            count = os.copy_file_range(source, copy, min(end - begin, _PIECE), begin, begin)
-        except OSError as error:
-            if error.errno not in _IN_USER_SPACE:
-                raise
-            os.lseek(copy, begin, os.SEEK_SET)
-            count = os.sendfile(copy, source, begin, min(end - begin, _PIECE))
-        if count == 0:
-            return
-        begin += count

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Sequence
 
+from pouch.kernel import filedata
 from pouch.spec import errors
 from pouch.store.snapshot import grounds, lowerview
 
@@ -19,10 +20,6 @@ _FICLONE = 0x40049409
 _CANNOT_CLONE = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM})
 _CANNOT_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 """A file has as many links as its file system allows, or that has no links (of this kind of file) at all."""
-_PIECE = 1 << 30
-_BUFFER = 1 << 20
-_BLOCK = 512
-"""The unit of st_blocks (stat(2))."""
 
 Origin = tuple[int, int]
 """Inode number of the file that was copied, and the copy's change time in nanoseconds once it was finished."""
@@ -94,7 +91,7 @@ class Copy:
             writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 if status.st_size and not self._clone(reading, writing):
-                    _content(reading, writing, status)
+                    filedata.copy(reading, writing, status.st_size)
                 os.fchown(writing, status.st_uid, status.st_gid)
                 os.fchmod(writing, stat.S_IMODE(status.st_mode))
                 for name, value in lowerview.extended(source).items():
@@ -129,36 +126,3 @@ class Links(Copy):
             if error.errno not in _CANNOT_LINK:
                 raise
             self.entry(found.path, found.status, path)  # which will be part of the layer, and do no harm there
-
-
-def _content(reading: int, writing: int, status: os.stat_result) -> None:
-    """The data of a file, its holes left out."""
-    size = status.st_size
-    if status.st_blocks * _BLOCK >= size:
-        _range(reading, writing, 0, size)
-        return
-    os.ftruncate(writing, size)
-    offset = 0
-    while offset < size:
-        try:
-            offset = os.lseek(reading, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # a hole up to the end
-                return
-            raise
-        end = os.lseek(reading, offset, os.SEEK_HOLE)
-        _range(reading, writing, offset, end)
-        offset = end
-
-
-def _range(reading: int, writing: int, offset: int, end: int) -> None:
-    while offset < end:
-        try:
-            done = os.copy_file_range(reading, writing, min(end - offset, _PIECE), offset, offset)
-        except OSError as error:
-            if error.errno not in _CANNOT_CLONE:
-                raise
-            done = os.pwrite(writing, os.pread(reading, min(end - offset, _BUFFER), offset), offset)
-        if not done:
-            return  # the file is shorter than it said
-        offset += done
