@@ -29,7 +29,10 @@ Chooser = Callable[[int, Sequence[subnets.Occupied]], str]
 
 
 def check(config: network.NetworkConfig) -> network.NetworkConfig:
-    """Everything that can be refused without looking at the host; the config with canonical pools. Raises InvalidInput, Forbidden, NotFound."""
+    """Everything that can be refused without looking at the host; the config with canonical pools, IPv4's first as Docker has it.
+
+    Raises InvalidInput, Forbidden, NotFound.
+    """
     name = config.name
     if not name:
         raise errors.InvalidInput("network name cannot be empty")
@@ -59,7 +62,7 @@ def check(config: network.NetworkConfig) -> network.NetworkConfig:
                 f"network {name}: {of_family[0].subnet} is an IPv{version} subnet, and IPv{version} is not enabled",
                 hint="--ipv6" if version == 6 else "",
             )
-    return dataclasses.replace(config, pools=pools)
+    return dataclasses.replace(config, pools=tuple(sorted(pools, key=_version)))
 
 
 def complete(
@@ -89,7 +92,7 @@ def complete(
         if asked and not any(_version(one) == version for one in pools):
             chosen = ipaddress.ip_network(choose(version, [*host, *ours]))
             pools.append(network.Pool(subnet=str(chosen), gateway=str(chosen.network_address + 1)))
-    return dataclasses.replace(config, pools=tuple(pools))
+    return dataclasses.replace(config, pools=tuple(sorted(pools, key=_version)))
 
 
 def link(config: network.NetworkConfig, network_id: str) -> str:

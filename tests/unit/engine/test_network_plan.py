@@ -26,6 +26,19 @@ def never(version: int, taken: object) -> str:
 def test_a_pool_gets_the_first_address_as_its_gateway():
     config = network_plan.check(asked(pools=(pool("10.1.0.0/24"), pool("fd00:1::/64")), ipv6=True))
     assert [one.gateway for one in config.pools] == ["10.1.0.1", "fd00:1::1"]
+
+
+def test_the_pool_of_ipv4_comes_first_whatever_order_a_client_sends():
+    """docker network create keeps its subnets in a Go map: their order is left to chance."""
+    config = network_plan.check(asked(pools=(pool("fd00:1::/64"), pool("10.1.0.0/24")), ipv6=True))
+    assert [one.subnet for one in config.pools] == ["10.1.0.0/24", "fd00:1::/64"]
+    config = network_plan.complete(
+        network_plan.check(asked(pools=(pool("fd00:1::/64"),), ipv6=True)),
+        [],
+        [],
+        lambda _version, _taken: "10.1.0.0/24",
+    )
+    assert [one.subnet for one in config.pools] == ["10.1.0.0/24", "fd00:1::/64"]
     assert network_plan.complete(config, (), (), never) == config
 
 
