@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from support import fake_networks
+from support import fake_files, fake_networks
 
 from pouch.engine import views
 from pouch.spec import container, credentials, errors, event, network, volume
@@ -144,15 +144,7 @@ class _Noun:
         self._name = name
 
     async def _do(self, method: str, *arguments: Any) -> None:
-        call = f"{self._name}.{method}"
-        self._engine.calls.append((call, *arguments))
-        self._engine.called.setdefault(call, asyncio.Event()).set()
-        if call in self._engine.gate:
-            await self._engine.gate[call].wait()
-        if call in self._engine.fail:
-            raise self._engine.fail[call]
-        self._engine.finished.append(call)
-        self._engine.called.setdefault(f"{call} finished", asyncio.Event()).set()
+        await self._engine.note(f"{self._name}.{method}", *arguments)
 
 
 class FakeContainers(_Noun):
@@ -206,6 +198,10 @@ class FakeContainers(_Noun):
 
     async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
         await self._do("remove", ref, force, volumes)
+
+    async def prune(self, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:
+        await self._do("prune", dict(filters))
+        return [ID], 4096
 
     async def get(self, ref: str) -> views.ContainerView:
         await self._do("get", ref)
@@ -554,6 +550,19 @@ class FakeEngine:
         self.system = FakeSystem(self)
         self.networks = FakeNetworks(self)
         self.volumes = FakeVolumes(self)
+        self.files = fake_files.FakeFiles(self)
+        self.statistics = fake_files.FakeStatistics(self)
+
+    async def note(self, call: str, *arguments: Any) -> None:
+        """A method was called: note it, wait for its gate, raise what it shall."""
+        self.calls.append((call, *arguments))
+        self.called.setdefault(call, asyncio.Event()).set()
+        if call in self.gate:
+            await self.gate[call].wait()
+        if call in self.fail:
+            raise self.fail[call]
+        self.finished.append(call)
+        self.called.setdefault(f"{call} finished", asyncio.Event()).set()
 
     def call(self, name: str) -> tuple[Any, ...]:
         """The arguments of the only call of that name."""

@@ -15,6 +15,7 @@ from pouch.engine import (
     containers,
     durability,
     execs,
+    files,
     groups,
     lifecycle,
     network_shelf,
@@ -25,6 +26,7 @@ from pouch.engine import (
     recover,
     shelf,
     shutdown,
+    statistics,
     system,
     transfers,
     volumes,
@@ -76,6 +78,8 @@ class Engine:
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.networks = networks.Networks(equipment, self._shelf)
         self.events = equipment.events
+        self.files = files.Files(equipment, self._shelf)
+        self.statistics = statistics.Statistics(equipment, self._shelf)
         self.system = system.System(equipment, self._shelf, self.volumes)
         self._flusher = durability.Flusher(equipment)
         self._watch = network_watch.Watch(equipment, self._shelf)

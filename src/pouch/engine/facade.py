@@ -77,6 +77,9 @@ class ContainersFacade(Protocol):
     async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
         """Conflict when it runs and force is not given."""
 
+    async def prune(self, filters: Mapping[str, builtins.list[str]]) -> tuple[builtins.list[str], int]:
+        """Remove those that do not run; their ids, and bytes freed. Filters: until, label, label!. Conflict while another prune runs."""
+
     async def get(self, ref: str) -> views.ContainerView:
         """One container."""
 
@@ -216,6 +219,41 @@ class CommitsFacade(Protocol):
         """All files of a container as a tar."""
 
 
+class FilesFacade(Protocol):
+    """Files of containers, running or not. Paths are the container's; what is not there raises NotFound in Docker's sentence."""
+
+    async def stat(self, ref: str, path: str) -> views.PathStat:
+        """What stands at a path; a link is followed only where the path ends with a slash or `/.`."""
+
+    async def get(self, ref: str, path: str) -> tuple[views.PathStat, AsyncIterator[bytes]]:
+        """The same, and a tar of it and all below."""
+
+    async def put(
+        self,
+        ref: str,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        no_overwrite_dir_non_dir: bool = False,
+        copy_uid_gid: bool = False,
+    ) -> None:
+        """Unpack a tar, plain or compressed, into a directory. Forbidden in Docker's sentence where that is read-only.
+
+        no_overwrite_dir_non_dir: a directory does not take the place of a file, nor a file that of one. copy_uid_gid: files keep
+        the archive's owners; else they are root's.
+        """
+
+    async def sizes(self, ref: str) -> tuple[int, int]:
+        """Bytes of the disk: what the container wrote, and that with its image."""
+
+
+class StatisticsFacade(Protocol):
+    """What containers use."""
+
+    async def watch(self, ref: str, *, stream: bool = True, one_shot: bool = False) -> AsyncIterator[views.Sample]:
+        """A sample each second until the container is removed; without stream one, with the look before it unless one_shot."""
+
+
 class NetworksFacade(Protocol):
     """Networks, by id, unique prefix of one, or name; an unknown one raises NotFound("network X not found")."""
 
@@ -329,3 +367,11 @@ class Facade(Protocol):
     @property
     def volumes(self) -> VolumesFacade:
         """Volumes."""
+
+    @property
+    def files(self) -> FilesFacade:
+        """Files of containers."""
+
+    @property
+    def statistics(self) -> StatisticsFacade:
+        """What containers use."""

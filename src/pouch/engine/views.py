@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pouch.spec import container, log, network, volume
+from pouch.spec import container, health, log, network, sample, volume
 
 LogQuery = log.LogQuery
 LogRecord = log.LogRecord
+Sample = sample.Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,9 @@ class ContainerView:
     mounts: tuple[MountPoint, ...] = ()
     image_volumes: tuple[str, ...] = ()
     """Targets of the volumes that its image wants."""
+    healthcheck: health.Check | None = None
+    """After the image's defaults; what it found, `state.health` says."""
+    shell: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,18 @@ class DistributionView:
     platforms: tuple[Mapping[str, str], ...]
     raw: bytes = b""
     """The manifest, or index, as the registry has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathStat:
+    """A file of a container, itself and not what it links to. mode: as Go's os.FileMode has it; mtime: RFC 3339."""
+
+    name: str
+    size: int
+    mode: int
+    mtime: str
+    link_target: str = ""
+    """Of a link: the path in the container that it leads to."""
 
 
 class Stdio(Protocol):
