@@ -154,7 +154,7 @@ def test_a_day_with_docker(docker, tmp_path):
 def test_version_and_info_are_understood(docker):
     assert (
         docker.out("version", "-f", "{{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Os}}")
-        == "1.43 1.24 linux"
+        == "1.56 1.24 linux"
     )
     assert docker.out("version", "-f", "{{.Server.Platform.Name}}") == "Pouch"
     assert "linux/" in docker.out("version")

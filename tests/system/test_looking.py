@@ -277,7 +277,7 @@ def test_info_counts(daemon):
 def test_version_of_both_sides(daemon):
     found = json.loads(daemon.out("version", "--format", "json"))
     assert found["Client"]["Version"] == found["Server"]["Version"]
-    assert (found["Server"]["ApiVersion"], found["Server"]["MinAPIVersion"]) == ("1.43", "1.24")
+    assert (found["Server"]["ApiVersion"], found["Server"]["MinAPIVersion"]) == ("1.56", "1.24")
     text = daemon.out("version")
     assert "Client: Pouch" in text
     assert "crun" in text
@@ -286,7 +286,7 @@ def test_version_of_both_sides(daemon):
 def test_ping_and_the_versions_of_the_api(daemon):
     assert daemon.request("GET", "/_ping") == (200, b"OK")
     assert daemon.request("HEAD", "/_ping")[0] == 200
-    for version in ("v1.24", "v1.30", "v1.43"):
+    for version in ("v1.24", "v1.30", "v1.43", "v1.56"):
         assert daemon.request("GET", f"/{version}/containers/json") == (200, [])
     for version in ("v1.23", "v1.99"):
         status, said = daemon.request("GET", f"/{version}/containers/json")

@@ -138,7 +138,7 @@ async def test_lists_and_documents_are_what_the_program_expects():
         code, out, _ = await output(daemon, "doctor")
         assert (code, out.splitlines()[0]) == (1, "ok       cgroups  version 2")
         _, out, _ = await output(daemon, "version", "-f", "{{.Server.Version}} {{.Server.ApiVersion}}")
-        assert out == "0.1.0 1.43\n"
+        assert out == "0.1.0 1.56\n"
         _, out, _ = await output(daemon, "info", "-f", "{{.Name}}")
         assert out == "host\n"
         _, out, _ = await output(daemon, "history", "debian:bookworm")

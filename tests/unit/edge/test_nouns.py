@@ -158,7 +158,7 @@ async def test_an_inspect_document_has_the_states_of_rich_mode():
                 ),
             )
         ]
-        found = (await daemon.request("GET", "/containers/c0ffee/json")).json()
+        found = (await daemon.request("GET", "/v1.51/containers/c0ffee/json")).json()
         assert (found["Name"], found["Path"], found["Args"]) == ("/web", "/bin/sh", ["-c", "echo hello"])
         assert (found["Rich"], found["RichMode"], found["Boot"]) == (True, "systemd", "degraded")
         state = found["State"]
@@ -456,7 +456,7 @@ async def test_an_exec_without_a_command_or_with_wrong_keys_is_refused_at_create
 async def test_events_go_out_one_a_line_as_they_happen():
     async with edge_client.running() as daemon:
         client = await daemon.client()
-        await client.ask("GET", '/events?since=5&until=6.5&filters={"type":["container"]}')
+        await client.ask("GET", '/v1.51/events?since=5&until=6.5&filters={"type":["container"]}')
         assert (await client.head()).headers["content-type"] == "application/json"
         assert daemon.engine.call("events.subscribe") == (5 * 10**9, 6_500_000_000, {"type": ["container"]})
         stream = daemon.engine.events.stream

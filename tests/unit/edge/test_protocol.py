@@ -11,19 +11,19 @@ from pouch.edge.http import message, router
 from pouch.spec import errors
 
 
-@pytest.mark.parametrize("prefix", ["", "/v1.24", "/v1.30", "/v1.43"])
-async def test_all_versions_from_1_24_to_1_43_and_none_are_spoken(prefix):
+@pytest.mark.parametrize("prefix", ["", "/v1.24", "/v1.30", "/v1.56"])
+async def test_all_versions_from_1_24_to_1_56_and_none_are_spoken(prefix):
     async with edge_client.running() as daemon:
         answer = await daemon.request("GET", f"{prefix}/version")
         assert answer.status == 200
-        assert answer.json() == {"ApiVersion": "1.43", "MinAPIVersion": "1.24", "Version": "0.1.0"}
+        assert answer.json() == {"ApiVersion": "1.56", "MinAPIVersion": "1.24", "Version": "0.1.0"}
 
 
 async def test_a_client_that_is_too_new_is_told_the_highest_version():
     async with edge_client.running() as daemon:
-        answer = await daemon.request("GET", "/v1.44/info")
+        answer = await daemon.request("GET", "/v1.57/info")
         assert answer.status == 400
-        assert answer.json() == {"message": "client version 1.44 is too new. Maximum supported API version is 1.43"}
+        assert answer.json() == {"message": "client version 1.57 is too new. Maximum supported API version is 1.56"}
 
 
 async def test_a_client_that_is_too_old_is_told_the_lowest_version():
@@ -53,7 +53,7 @@ async def test_ping_says_which_api_is_spoken_to_get_and_to_head():
         for method, body in (("GET", b"OK"), ("HEAD", b"")):
             answer = await daemon.request(method, "/_ping")
             assert (answer.status, answer.body) == (200, body)
-            assert answer.headers["api-version"] == "1.43"
+            assert answer.headers["api-version"] == "1.56"
             assert answer.headers["ostype"] == "linux"
             assert answer.headers["server"] == "Pouch/9.8.7 (linux)"
             assert answer.headers["content-length"] == "2"
@@ -305,7 +305,7 @@ def test_every_route_is_reached_by_its_own_path():
 
 def test_negotiation_hands_back_version_and_path():
     assert router.negotiate("/v1.30/containers/v1.2/json") == ((1, 30), "/containers/v1.2/json")
-    assert router.negotiate("/volumes") == ((1, 43), "/volumes")
+    assert router.negotiate("/volumes") == ((1, 56), "/volumes")
     with pytest.raises(errors.InvalidInput):
         router.negotiate("/v2.0/info")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 from pouch.edge.http import errors as http_errors
-from pouch.edge.http import filters, hijack, message, present, streams, times, translate
+from pouch.edge.http import filters, hijack, message, present, streams, times, translate, versions
 from pouch.edge.http.message import NO_CONTENT, Answer, Hijack, Reply, Request, Route, Stream
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import decode
@@ -32,6 +32,7 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
     return (
         Route("GET", "/containers/json", noun.list),
         Route("POST", "/containers/create", noun.create, changes=True),
+        Route("POST", "/containers/prune", noun.prune, changes=True),
         Route("GET", f"{one}/json", noun.inspect),
         Route("POST", f"{one}/start", noun.start, changes=True),
         Route("POST", f"{one}/stop", noun.stop, changes=True),
@@ -95,9 +96,15 @@ class Containers:
         found = await self._containers.list(all=everything, limit=0)
         return [view for view in found if all(test(view) for test in tests)]
 
+    async def prune(self, request: Request) -> Answer:
+        """`docker container prune`."""
+        removed, reclaimed = await self._containers.prune(filters.parse(request.text("filters"), filters.PRUNE))
+        return message.reply({"ContainersDeleted": removed or None, "SpaceReclaimed": reclaimed})
+
     async def inspect(self, request: Request) -> Answer:
         """`docker inspect`."""
-        return message.reply(present.inspect(await self._containers.get(request.name)))
+        document = present.inspect(await self._containers.get(request.name))
+        return message.reply(versions.fit(versions.Noun.CONTAINER, document, request.version))
 
     async def start(self, request: Request) -> Answer:
         """`docker start`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from pouch.edge.http import filters, message, streams, times
+from pouch.edge.http import filters, message, streams, times, versions
 from pouch.edge.http.message import Answer, Request, Route, Stream
 from pouch.engine import facade as engine
 from pouch.spec import event
@@ -44,12 +44,12 @@ class Events:
         wanted = filters.parse(request.text("filters"), _FILTERS)
         since = times.nanoseconds("since", request.text("since"))
         until = times.nanoseconds("until", request.text("until"))
-        return Stream(message.JSON, _pieces(await self._events.subscribe(since, until, wanted)))
+        return Stream(message.JSON, _pieces(await self._events.subscribe(since, until, wanted), request.version))
 
 
-async def _pieces(happened: AsyncIterator[event.Event]) -> AsyncIterator[bytes]:
+async def _pieces(happened: AsyncIterator[event.Event], version: versions.Version) -> AsyncIterator[bytes]:
     async for one in streams.closing(happened):
-        yield message.encode(_document(one))
+        yield message.encode(versions.fit(versions.Noun.EVENT, _document(one), version))
 
 
 def _document(one: event.Event) -> dict[str, object]:

@@ -9,6 +9,7 @@ from urllib import parse
 
 import msgspec
 
+from pouch.edge.http import versions
 from pouch.engine import views
 from pouch.spec import errors
 
@@ -57,7 +58,7 @@ class Request:
     path: str
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    version: tuple[int, int] = (1, 43)
+    version: versions.Version = versions.MAXIMUM
     name: str = ""
     """What stands in the path for the template's parameter, decoded."""
     body: Body = field(default_factory=NoBody)

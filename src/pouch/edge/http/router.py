@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib import parse
 
-from pouch.edge.http import message
+from pouch.edge.http import message, versions
 from pouch.spec import errors
 
-MINIMUM = (1, 24)
-MAXIMUM = (1, 43)
-API_VERSION = "1.43"
+MINIMUM = versions.MINIMUM
+MAXIMUM = versions.MAXIMUM
+API_VERSION = versions.text(MAXIMUM)
 _LONGEST_VERSION = 12
 
 
