@@ -203,6 +203,10 @@ class FakeContainers(_Noun):
         await self._do("prune", dict(filters))
         return [ID], 4096
 
+    async def upgrade(self, ref: str, wish: container.UpgradeConfig) -> list[str]:
+        await self._do("upgrade", ref, wish)
+        return self.warnings
+
     async def get(self, ref: str) -> views.ContainerView:
         await self._do("get", ref)
         for view in self.views:

@@ -18,7 +18,7 @@ from pouch.engine import record as records
 from pouch.image import commit as committing
 from pouch.image import diff
 from pouch.image import images as image_room
-from pouch.spec import container, errors, reference
+from pouch.spec import container, errors, health, reference
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +204,10 @@ def _config(record: records.Record, image: Mapping[str, Any]) -> dict[str, Any]:
         User=record.user,
         StopSignal=record.stop_signal,
     )
+    if record.healthcheck is not None:
+        found["Healthcheck"] = health.document(record.healthcheck)
+    if record.shell:
+        found["Shell"] = list(record.shell)
     if record.working_dir != "/" or image.get("WorkingDir"):
         found["WorkingDir"] = record.working_dir
     return found

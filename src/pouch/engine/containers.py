@@ -6,9 +6,9 @@ import asyncio
 import builtins
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from pouch.engine import clock, create, endpoints, lifecycle, mounts, present, processes, shelf, signals, views
+from pouch.engine import clock, create, endpoints, lifecycle, mounts, present, processes, prune, shelf, signals, views
 from pouch.engine import equipment as tools
 from pouch.engine import images as image_service
 from pouch.engine import record as records
@@ -39,6 +39,7 @@ class Containers:
         self._shelf = containers
         self._life = life
         self._images = images
+        self._pruning = prune.Pruning(equipment, containers)
 
     # -- create and remove --------------------------------------------------------------------------------------------
 
@@ -145,6 +146,10 @@ class Containers:
                 await one.add_waiter("removed")  # `--rm` is about it
             if not one.removed:
                 await self._life.remove(one, volumes=volumes)
+
+    async def prune(self, filters: Mapping[str, builtins.list[str]]) -> tuple[builtins.list[str], int]:
+        """See the facade."""
+        return await self._pruning.containers(filters, self.remove)
 
     async def _settled(self, one: shelf.Container) -> None:
         """The end of a run that has ended is dealt with: what comes now does not get into the taking away."""

@@ -16,7 +16,7 @@ from pouch.engine.specbuild import build, capabilities, inputs, seccomp
 from pouch.kernel import cgroup, process
 from pouch.network import files as network_files
 from pouch.network import policy
-from pouch.spec import container, errors, network
+from pouch.spec import container, errors, health, network
 
 _LEAST_MEMORY = 6 << 20
 _MODES = ("", "host", "private")
@@ -77,6 +77,8 @@ def record(
         exposed=endpoints.exposed(config, image.config.get("ExposedPorts")),
         mounts=mounts.of(config, _keys(image, "Volumes"), others),
         image_volumes=_keys(image, "Volumes"),
+        healthcheck=health.merged(config.healthcheck, health.of_document(image.config.get("Healthcheck"))),
+        shell=config.shell if config.shell is not None else _texts(image, "Shell"),
     )
 
 
@@ -170,6 +172,8 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
     _check_ulimits((*host.ulimits,))
     if not -1000 <= host.oom_score_adj <= 1000:
         raise errors.InvalidInput(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    if config.healthcheck is not None:
+        health.verify(config.healthcheck)
     if config.rich is not None:
         _check_rich(config)
 

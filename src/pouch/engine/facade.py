@@ -77,6 +77,9 @@ class ContainersFacade(Protocol):
     async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
         """Conflict when it runs and force is not given."""
 
+    async def upgrade(self, ref: str, wish: container.UpgradeConfig) -> builtins.list[str]:
+        """Put it on another image, all else kept; warnings. Where the new one does not start, or become ready, the old one is back."""
+
     async def prune(self, filters: Mapping[str, builtins.list[str]]) -> tuple[builtins.list[str], int]:
         """Remove those that do not run; their ids, and bytes freed. Filters: until, label, label!. Conflict while another prune runs."""
 

@@ -41,6 +41,8 @@ def view(record: records.Record, equipment: tools.Equipment, exec_ids: tuple[str
         graph=_overlay(record, paths) if driver == "overlay2" else {"MergedDir": paths.rootfs(record.id)},
         user_namespace_base=record.run.user_namespace_base if record.run else None,
         image_volumes=record.image_volumes,
+        healthcheck=record.healthcheck,
+        shell=record.shell,
         mounts=tuple(
             _mount(one, record, paths) for one in record.mounts if not (one.kind == "tmpfs" and one.make_source)
         ),

@@ -10,7 +10,7 @@ import msgspec
 
 from pouch.engine import upgrade
 from pouch.rich import plan
-from pouch.spec import container, errors, network
+from pouch.spec import container, errors, health, network
 
 
 class Intent(enum.StrEnum):
@@ -98,6 +98,9 @@ class Record:
     exposed: tuple[str, ...] = ()
     """`80/tcp`, of image and client."""
     image_volumes: tuple[str, ...] = ()
+    healthcheck: health.Check | None = None
+    """The client's over the image's."""
+    shell: tuple[str, ...] = ()
     remove_volumes: bool = False
     """With the removal that is under way its anonymous volumes go."""
 

@@ -26,15 +26,15 @@ async def usage(equipment: tools.Equipment, containers: shelf.Shelf, keeper: vol
     listed = await pools.db(images.list)
     users = Counter(one.record.image_id for one in containers)
     found = [(one.id, one.record.image_id) for one in containers]
-    sizes = await asyncio.gather(*(pools.long(_size, equipment, id) for id, _ in found))
+    sizes = await asyncio.gather(*(pools.long(size, equipment, id) for id, _ in found))
     whole = {image.id: image.size for image in listed}
     return {
         "LayersSize": used.total,
         "ReclaimableSize": used.reclaimable,
         "Images": [_image(image, used, users[image.id]) for image in listed],
         "Containers": [
-            {"Id": id, "SizeRw": size, "SizeRootFs": size + whole.get(image_id, 0)}
-            for (id, image_id), size in zip(found, sizes, strict=True)
+            {"Id": id, "SizeRw": own, "SizeRootFs": own + whole.get(image_id, 0)}
+            for (id, image_id), own in zip(found, sizes, strict=True)
         ],
         "Volumes": await keeper.usage(),
         "BuildCache": [],
@@ -58,7 +58,8 @@ def _image(image: image_room.Summary, used: image_room.Usage, containers: int) -
     }
 
 
-def _size(equipment: tools.Equipment, id: str) -> int:
+def size(equipment: tools.Equipment, id: str) -> int:
+    """Bytes of the disk that a container's own files take; 0 for one that is being removed. Blocking."""
     try:
         return measure.used(equipment.snapshots.tree(id))
     except (OSError, errors.PouchError):  # it is being removed

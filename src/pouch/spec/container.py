@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from pouch.spec import network, volume
+from pouch.spec import health, network, volume
 
 
 class Status(enum.StrEnum):
@@ -49,12 +49,22 @@ class AppExit(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RichConfig:
-    """The client's wishes for rich mode."""
+    """Rich mode as it was settled at create: by the client's members, annotations and labels, and the image's labels."""
 
     mode: RichMode = RichMode.AUTO
     init_script: str = ""
     """`PATH ARGS`, split as a shell would; run inside the container before init at each start."""
     app_exit: AppExit = AppExit.STOP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RichWish:
+    """What a client said of rich mode in members of its own; None where it said nothing. Labels and annotations may say the rest."""
+
+    rich: bool | None = None
+    mode: RichMode | None = None
+    init_script: str | None = None
+    app_exit: AppExit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +203,12 @@ class ContainerConfig:
     attach_stderr: bool = False
     stop_signal: str | None = None
     stop_timeout: int | None = None
+    healthcheck: health.Check | None = None
+    shell: tuple[str, ...] | None = None
+    """What runs lines of shell, such as those of health checks."""
     rich: RichConfig | None = None
+    """None: a plain container. Settled from `rich_wish`, annotations and labels (`engine.rich_choice`)."""
+    rich_wish: RichWish = RichWish()
     exposed_ports: tuple[str, ...] = ()
     """`80/tcp`, besides those of the image."""
     volumes: tuple[str, ...] = ()
@@ -225,6 +240,21 @@ class State:
     """Its networks while it runs, that with the default route first."""
     ports: tuple[network.PublishedPort, ...] = ()
     """What is published while it runs."""
+    health: health.Health | None = None
+    """None where it has no check, or was never started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeConfig:
+    """What a client asks of an upgrade. None means: as asked at create."""
+
+    image: str
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    stop_timeout: int | None = None
+    """Seconds for the stop of the old one; None: as with any stop of it."""
+    ready_seconds: int = 0
+    """How long the new one has to become ready; 0: that it starts is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -272,7 +272,6 @@ def test_a_wrong_umask_is_refused(umask):
         (b'{"Image":"i","HostConfig":{"Links":["c:d"]}}', "links have no effect"),
         (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"n":{"Links":["c:d"]}}}}', "links have no effect"),
         (b'{"Image":"i","HostConfig":{"MemorySwappiness":10}}', "MemorySwappiness"),
-        (b'{"Image":"i","Healthcheck":{"Test":["CMD","x"]}}', "Healthcheck"),
         (b'{"Image":"i","HostConfig":{"StorageOpt":{"size":"1g"}}}', "HostConfig.StorageOpt"),
     ],
 )
@@ -295,6 +294,7 @@ def test_each_field_of_the_engines_config_is_reached_by_some_document():
         b'{"Image":"i","Entrypoint":["e"],"Cmd":["c"],"Env":["A=1"],"User":"u","WorkingDir":"/w","Umask":"0","Hostname":"h",'
         b'"Domainname":"d","Labels":{"l":"v"},"Annotations":{"a":"b"},"Tty":true,"OpenStdin":true,"StdinOnce":true,'
         b'"AttachStdin":true,"AttachStdout":true,"AttachStderr":true,"StopSignal":"9","StopTimeout":1,"Rich":true,'
+        b'"Healthcheck":{"Test":["NONE"]},"Shell":["/bin/dash"],'
         b'"ExposedPorts":{"80":{}},"Volumes":{"/v":{}},"NetworkingConfig":{"EndpointsConfig":{"n":{}}},'
         b'"HostConfig":{"Privileged":true,"ConsoleSize":[24,80]}}'
     )

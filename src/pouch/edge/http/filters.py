@@ -8,7 +8,7 @@ import msgspec
 
 from pouch.edge.http import ports
 from pouch.engine import views
-from pouch.spec import errors, pattern
+from pouch.spec import errors, health, pattern
 
 Filters = dict[str, list[str]]
 Predicate = Callable[[views.ContainerView], bool]
@@ -52,6 +52,9 @@ CONTAINERS = frozenset(
 )
 
 
+PRUNE = frozenset(("until", "label", "label!"))
+
+
 def container_predicates(filters: Filters) -> list[Predicate]:
     """One test per filter; before and since are the caller's, they need the other container."""
     tests: list[Predicate] = []
@@ -82,8 +85,8 @@ def container_predicates(filters: Filters) -> list[Predicate]:
         tests.append(
             lambda view: any(not volumes.isdisjoint((one.name, one.source, one.target)) for one in view.mounts)
         )
-    if (wanted := filters.get("health")) and "none" not in wanted:
-        tests.append(lambda view: False)
+    if wanted := filters.get("health"):
+        tests.append(_by_health(wanted))
     if (wanted := filters.get("is-task")) and "true" in wanted:
         tests.append(lambda view: False)
     return tests
@@ -111,6 +114,14 @@ def _by_status(wanted: Sequence[str]) -> Predicate:
             raise errors.InvalidInput(f"invalid filter 'status={status}'", hint="one of " + ", ".join(_STATUSES))
     statuses = frozenset(wanted)
     return lambda view: view.state.status.value in statuses
+
+
+def _by_health(wanted: Sequence[str]) -> Predicate:
+    for status in wanted:
+        if status not in tuple(health.Status):
+            raise errors.InvalidInput(f"invalid filter 'health={status}'", hint="one of " + ", ".join(health.Status))
+    statuses = frozenset(wanted)
+    return lambda view: (view.state.health.status if view.state.health else health.Status.NONE).value in statuses
 
 
 def _by_exit_code(wanted: Sequence[str]) -> Predicate:

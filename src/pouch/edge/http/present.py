@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pouch.edge.http import endpoints, mounts, ports, times
 from pouch.engine import views
-from pouch.spec import container
+from pouch.spec import container, health
 
 Document = dict[str, object]
 
@@ -42,7 +42,7 @@ def status_text(state: container.State, now: float) -> str:
     """`Up 3 minutes`, `Exited (0) 2 hours ago`."""
     match state.status:
         case container.Status.RUNNING:
-            return "Up " + times.ago(state.started_at, now)
+            return f"Up {times.ago(state.started_at, now)}{_health_text(state.health)}"
         case container.Status.PAUSED:
             return f"Up {times.ago(state.started_at, now)} (Paused)"
         case container.Status.RESTARTING:
@@ -55,6 +55,12 @@ def status_text(state: container.State, now: float) -> str:
             return "Dead"
         case _:
             return f"Exited ({state.exit_code}) {times.ago(state.finished_at, now)} ago"
+
+
+def _health_text(found: health.Health | None) -> str:
+    if found is None:
+        return ""
+    return " (health: starting)" if found.status is health.Status.STARTING else f" ({found.status.value})"
 
 
 def inspect(view: views.ContainerView) -> Document:
@@ -92,7 +98,7 @@ def inspect(view: views.ContainerView) -> Document:
 
 def _state(state: container.State) -> Document:
     status = state.status
-    return {
+    document: Document = {
         "Status": status.value,
         "Running": status in (container.Status.RUNNING, container.Status.PAUSED, container.Status.RESTARTING),
         "Paused": status is container.Status.PAUSED,
@@ -108,6 +114,17 @@ def _state(state: container.State) -> Document:
         "Init": state.init,
         "AppExitCode": state.app_exit_code,
     }
+    if state.health is not None:
+        document["Health"] = _health(state.health)
+    return document
+
+
+def _health(found: health.Health) -> Document:
+    log = [
+        {"Start": probe.start, "End": probe.end, "ExitCode": probe.exit_code, "Output": probe.output}
+        for probe in found.log
+    ]
+    return {"Status": found.status.value, "FailingStreak": found.failing_streak, "Log": log}
 
 
 def _config(view: views.ContainerView) -> Document:
@@ -143,6 +160,10 @@ def _config(view: views.ContainerView) -> Document:
         document["ExposedPorts"] = {port: {} for port in view.exposed}
     if mac := endpoints.chosen_mac(view):
         document["MacAddress"] = mac
+    if view.healthcheck is not None:
+        document["Healthcheck"] = health.document(view.healthcheck)
+    if view.shell:
+        document["Shell"] = list(view.shell)
     if config.stop_timeout is not None:
         document["StopTimeout"] = config.stop_timeout
     return document

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pouch.edge.http import endpoints, mounts, ports
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import process
-from pouch.spec import container, errors
+from pouch.spec import container, errors, health
 
 E = TypeVar("E", bound=enum.StrEnum)
 
@@ -50,6 +50,8 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
         attach_stderr=document.AttachStderr,
         stop_signal=document.StopSignal or None,
         stop_timeout=document.StopTimeout,
+        healthcheck=_healthcheck(document.Healthcheck),
+        shell=tuple(document.Shell) if document.Shell is not None else None,
         rich=_rich(document),
         exposed_ports=ports.exposed((*document.ExposedPorts, *document.HostConfig.PortBindings)),
         volumes=tuple(document.Volumes),
@@ -69,6 +71,19 @@ def _entrypoint(value: list[str] | str | None) -> tuple[str, ...] | None:
         return None
     words = _words(value)
     return () if words == ("",) else words
+
+
+def _healthcheck(check: schema.Healthcheck | None) -> health.Check | None:
+    if check is None:
+        return None
+    return health.Check(
+        test=tuple(check.Test),
+        interval=check.Interval,
+        timeout=check.Timeout,
+        start_period=check.StartPeriod,
+        start_interval=check.StartInterval,
+        retries=check.Retries,
+    )
 
 
 def _umask(value: int | str) -> int:
@@ -196,8 +211,6 @@ def _warnings(document: schema.Create) -> list[str]:
         found.append("links have no effect: containers of a user-defined network reach each other by their names")
     if host.MemorySwappiness != -1:
         found.append("HostConfig.MemorySwappiness has no effect in this version")
-    if document.Healthcheck and document.Healthcheck.get("Test") not in (None, [], ["NONE"]):
-        found.append("Healthcheck has no effect in this version")
     return found
 
 

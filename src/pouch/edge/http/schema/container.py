@@ -157,6 +157,17 @@ class HostConfig(Struct):
     PoststopHooks: list[str] = field(default_factory=list)
 
 
+class Healthcheck(Struct):
+    """Healthcheck. Nanoseconds; 0 as the image says."""
+
+    Test: list[str] = field(default_factory=list)
+    Interval: int = 0
+    Timeout: int = 0
+    StartPeriod: int = 0
+    StartInterval: int = 0
+    Retries: int = 0
+
+
 class Create(Struct):
     """The whole document. Cmd and Entrypoint: null as the image says, a text is a list of one."""
 
@@ -181,7 +192,8 @@ class Create(Struct):
     ExposedPorts: dict[str, dict[str, Any]] = field(default_factory=dict)
     NetworkDisabled: bool = False
     MacAddress: str = ""
-    Healthcheck: dict[str, Any] = field(default_factory=dict)
+    Healthcheck: Healthcheck | None = None
+    Shell: list[str] | None = None
     NetworkingConfig: network.NetworkingConfig = field(default_factory=network.NetworkingConfig)
     HostConfig: HostConfig = field(default_factory=HostConfig)
     Rich: bool = False
