@@ -81,7 +81,7 @@ def test_an_image_without_the_wanted_init_is_refused(rich, image, mode, looked):
     [
         (("--rich-mode", "upstart"), "expected one of auto, systemd, sbin-init, dumb-init"),
         (("--rich", "--app-exit", "never"), "expected one of stop, keep, restart"),
-        (("--app-exit", "keep"), "--app-exit is for rich containers"),
+        (("--app-exit", "keep"), "AppExit (--app-exit) is for rich containers"),
         (("--rich", "--pid", "host"), "its init is PID 1; drop --pid host"),
         (("--rich", "--cgroupns", "host"), "drop --cgroupns host"),
         (("--rich", "--init"), "--init and --rich exclude each other"),

@@ -51,6 +51,8 @@ def document(parsed: Parsed) -> dict[str, Any]:
         config["Healthcheck"] = {"Test": ["NONE"]}
     if parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript"):
         config["Rich"] = True
+    elif parsed.given("rich"):  # --rich=false: whatever labels say
+        config["Rich"] = False
     networks.into(parsed, config)
     _ports(parsed, config)
     _volumes(parsed, config)
@@ -74,8 +76,6 @@ def _check(parsed: Parsed) -> None:
         raise CliError("pouch: conflicting options: cannot specify both --restart and --rm", REFUSED)
     if parsed.given("cpus") and (parsed.given("cpu-quota") or parsed.given("cpu-period")):
         raise CliError("pouch: conflicting options: --cpus cannot be used with --cpu-quota or --cpu-period", REFUSED)
-    if parsed.given("app-exit") and not (parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript")):
-        raise CliError("pouch: --app-exit is for rich containers\nhint: add --rich.", REFUSED)
 
 
 def _host(parsed: Parsed) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Containers:
         create.check(config, self._equipment.settings)
         create.check_host(config.host, self._equipment.host)
         image = await self._images.template(config.image)
+        config = create.settled(config, image, self._equipment.settings)
         others = [
             (self._shelf.get(ref), read_only) for ref, read_only in map(mounts.parse_from, config.host.volumes_from)
         ]

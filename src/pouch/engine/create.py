@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pouch.engine import endpoints, groups, mounts, prepare
+from pouch.engine import endpoints, groups, mounts, prepare, rich_choice
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
@@ -80,6 +80,19 @@ def record(
         healthcheck=health.merged(config.healthcheck, health.of_document(image.config.get("Healthcheck"))),
         shell=config.shell if config.shell is not None else _texts(image, "Shell"),
     )
+
+
+def settled(
+    config: container.ContainerConfig, image: Template, settings: engine_settings.Settings
+) -> container.ContainerConfig:
+    """The config with what annotations and labels, the image's too, say of rich mode. Raises InvalidInput, Forbidden."""
+    found = rich_choice.settle(config, _labels(image), hooks_allowed=settings.hooks_from_annotations)
+    if found.rich is not None:
+        try:
+            _check_rich(found)
+        except errors.InvalidInput as error:
+            raise errors.InvalidInput(error.message, hint=error.hint or rich_choice.origin(found)) from None
+    return found
 
 
 def _with_swap(host: container.HostConfig) -> container.HostConfig:

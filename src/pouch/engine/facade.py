@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from pouch.engine import views
-from pouch.spec import container, credentials, event, network, volume
+from pouch.spec import change, container, credentials, event, network, volume
 
 
 class Finding(Protocol):
@@ -328,8 +328,22 @@ class SystemFacade(Protocol):
         """Look at the host and, with fix, repair what can be."""
 
 
+class UpdatesFacade(Protocol):
+    """Changes of what is there already."""
+
+    async def update(self, ref: str, wanted: change.ContainerChange) -> builtins.list[str]:
+        """Change a container, running or not; warnings. Raises InvalidInput or Conflict, and then nothing has changed."""
+
+    async def update_daemon(self, wanted: change.DaemonChange) -> None:
+        """Change the daemon's configuration while it runs, and for its next starts. Raises InvalidInput."""
+
+
 class Facade(Protocol):
     """The engine."""
+
+    @property
+    def updates(self) -> UpdatesFacade:
+        """Changes of what is there already."""
 
     @property
     def containers(self) -> ContainersFacade:

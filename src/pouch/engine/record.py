@@ -147,5 +147,5 @@ def decode(raw: bytes, what: str) -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errors.CorruptData(f"{what}: its record cannot be read: {error}") from error
     if found.config.host.mounts and not found.mounts:  # written before there were volumes
-        return dataclasses.replace(found, mounts=found.config.host.mounts)
-    return found
+        found = dataclasses.replace(found, mounts=found.config.host.mounts)
+    return found if upgrade.HAS_WISH in raw else dataclasses.replace(found, config=upgrade.with_wish(found.config))

@@ -70,7 +70,11 @@ class Settings:
     """Bytes after which a container's log is started anew; 0: never."""
     hook_timeout: int = 120
     """Seconds that a hook or an init script may take."""
+    hooks_from_annotations: bool = False
+    """Whether the annotations io.pouch.prestart-hook and io.pouch.poststop-hook are commands to run on this host."""
     labels: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What `info` is to warn of besides what the engine finds itself."""
     max_layer_size: int = 64 << 30
     """Bytes that one layer may unpack to; 0: any number, as for the next two."""
     max_layer_files: int = 2_000_000

@@ -1,14 +1,19 @@
-"""Records of before there were networks, as records of now."""
+"""Records of earlier versions, as records of now: those of before there were networks, and of before labels could wish for rich mode."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
 
+from pouch.spec import container
+
 _MODES = ("bridge", "none", "host")
 _WRITTEN_NOW = b'"networks":'
 """A key of each record; as text of somebody's it would have its quotes escaped."""
+HAS_WISH = b'"rich_wish":'
+"""The same of records that tell what a client wished from what was settled."""
 
 
 def networks(raw: bytes) -> bytes:
@@ -43,3 +48,12 @@ def _endpoint(document: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]
         "ipv4_prefix": document.get("prefix_length", 0),
         "ipv4_gateway": document.get("gateway", ""),
     }
+
+
+def with_wish(config: container.ContainerConfig) -> container.ContainerConfig:
+    """Rich mode was what its client said, and nothing else."""
+    rich = config.rich
+    if rich is None:
+        return config
+    wish = container.RichWish(rich=True, mode=rich.mode, init_script=rich.init_script or None, app_exit=rich.app_exit)
+    return dataclasses.replace(config, rich_wish=wish)

@@ -111,6 +111,26 @@ class RestartPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockLimit:
+    """A limit for one block device of the host. rate: bytes or operations a second; of a weight, 10 to 1000."""
+
+    path: str
+    rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """Devices by what they are instead of where they are (`--gpus`, CDI). count: -1 for all."""
+
+    driver: str = ""
+    count: int = 0
+    ids: tuple[str, ...] = ()
+    capabilities: tuple[tuple[str, ...], ...] = ()
+    """Any of these sets of words."""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """Limits. 0 means none; memory in bytes, cpu quota and period in microseconds, nano_cpus in 1e-9 cpus."""
 
@@ -125,6 +145,18 @@ class Resources:
     cpuset_mems: str = ""
     pids_limit: int = 0
     blkio_weight: int = 0
+    blkio_weight_device: tuple[BlockLimit, ...] = ()
+    blkio_read_bps: tuple[BlockLimit, ...] = ()
+    blkio_write_bps: tuple[BlockLimit, ...] = ()
+    blkio_read_iops: tuple[BlockLimit, ...] = ()
+    blkio_write_iops: tuple[BlockLimit, ...] = ()
+    memory_swappiness: int = -1
+    """0 to 100; -1: as the host has it."""
+    oom_kill_disable: bool = False
+    """Its processes wait for memory instead of being killed; cgroup v1 only."""
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    """Microseconds for real-time processes in each period; cgroup v1 with a kernel that groups them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +186,16 @@ class HostConfig:
     sysctls: dict[str, str] = field(default_factory=dict)
     security_opt: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    """`c 42:* rwm`: what it may open besides, by number."""
+    device_requests: tuple[DeviceRequest, ...] = ()
+    masked_paths: tuple[str, ...] | None = None
+    """Not to be seen; None: the default ones."""
+    readonly_paths: tuple[str, ...] | None = None
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """`size`: how much it may write."""
+    links: tuple[str, ...] = ()
+    """`CONTAINER:ALIAS`."""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
@@ -161,7 +203,7 @@ class HostConfig:
     shm_size: int = 0
     init: bool = False
     pid_mode: str = ""
-    """empty (own) or host; the same for ipc, uts, cgroupns."""
+    """empty (own), host, or container:ID; the same for ipc; uts and cgroupns without the last."""
     ipc_mode: str = ""
     uts_mode: str = ""
     userns_mode: str = ""

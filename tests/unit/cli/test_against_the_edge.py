@@ -62,7 +62,7 @@ async def test_run_keeps_streams_apart_and_ends_with_the_containers_code():
             assert process.returncode == 7
         config, name = engine.call("containers.create")
         assert name == "web"
-        assert config.rich == container.RichConfig(mode=container.RichMode.SYSTEMD)
+        assert config.rich_wish == container.RichWish(rich=True, mode=container.RichMode.SYSTEMD)
         assert config.cmd == ("cat",)
 
 

@@ -59,6 +59,8 @@ def test_only_the_streams_asked_for_are_attached():
         (["--rich-mode", "systemd"], {"Rich": True, "RichMode": "systemd"}),
         (["--initscript", "/init.sh a b"], {"Rich": True, "InitScript": "/init.sh a b"}),
         (["--rich", "--app-exit", "keep"], {"Rich": True, "AppExit": "keep"}),
+        (["--app-exit", "keep", "--label", "io.pouch.rich=true"], {"AppExit": "keep"}),
+        (["--rich=false"], {"Rich": False}),
         (["--umask", "027"], {"Umask": "027"}),
         (["-h", "web", "--domainname", "x"], {"Hostname": "web", "Domainname": "x"}),
         (["-u", "1:2", "-w", "/x"], {"User": "1:2", "WorkingDir": "/x"}),
@@ -151,7 +153,6 @@ def test_every_member_of_the_document_is_one_the_daemon_knows():
     [
         (["--rm", "--restart", "always"], "cannot specify both --restart and --rm"),
         (["--cpus", "1", "--cpu-quota", "5"], "--cpus cannot be used with --cpu-quota"),
-        (["--app-exit", "keep"], "--app-exit is for rich containers"),
         (["--pull", "sometimes"], "expected one of missing, never, always"),
         (["--restart", "on-failure:x"], "maximum retry count must be an integer"),
         (["--rich-mode", "upstart"], "expected one of auto, systemd, sbin-init, dumb-init"),

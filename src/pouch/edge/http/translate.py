@@ -52,7 +52,7 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
         stop_timeout=document.StopTimeout,
         healthcheck=_healthcheck(document.Healthcheck),
         shell=tuple(document.Shell) if document.Shell is not None else None,
-        rich=_rich(document),
+        rich_wish=_rich(document),
         exposed_ports=ports.exposed((*document.ExposedPorts, *document.HostConfig.PortBindings)),
         volumes=tuple(document.Volumes),
         networks=endpoints.wanted(document),
@@ -105,23 +105,24 @@ def _console_size(value: list[int]) -> tuple[int, int] | None:
     return value[0], value[1]
 
 
-def _choice(kind: type[E], field: str, value: str, default: E) -> E:
+def _choice(kind: type[E], field: str, value: str) -> E | None:
+    """None where nothing is said."""
     if not value:
-        return default
+        return None
     try:
         return kind(value)
     except ValueError:
         raise errors.InvalidInput(f"invalid {field} {value!r}", hint="one of " + ", ".join(kind)) from None
 
 
-def _rich(document: schema.Create) -> container.RichConfig | None:
-    """RichMode or an init script alone mean rich as well."""
-    if not (document.Rich or document.RichMode or document.InitScript):
-        return None
-    return container.RichConfig(
-        mode=_choice(container.RichMode, "RichMode", document.RichMode, container.RichMode.AUTO),
-        init_script=document.InitScript,
-        app_exit=_choice(container.AppExit, "AppExit", document.AppExit, container.AppExit.STOP),
+def _rich(document: schema.Create) -> container.RichWish:
+    """What stands in members of their own; annotations and labels are the engine's to read."""
+    told = document.RichMode or document.InitScript
+    return container.RichWish(
+        rich=True if told else document.Rich,
+        mode=_choice(container.RichMode, "RichMode", document.RichMode),
+        init_script=document.InitScript or None,
+        app_exit=_choice(container.AppExit, "AppExit", document.AppExit),
     )
 
 

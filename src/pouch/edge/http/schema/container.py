@@ -196,7 +196,7 @@ class Create(Struct):
     Shell: list[str] | None = None
     NetworkingConfig: network.NetworkingConfig = field(default_factory=network.NetworkingConfig)
     HostConfig: HostConfig = field(default_factory=HostConfig)
-    Rich: bool = False
+    Rich: bool | None = None
     RichMode: str = ""
     InitScript: str = ""
     AppExit: str = ""
