@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pouch import __version__, config_registries, config_values
+from pouch import __version__, config_listen, config_registries, config_values
 from pouch.engine.settings import Settings
 from pouch.spec import errors
 
@@ -23,10 +23,13 @@ LOG_FORMATS = ("text", "json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """Everything the administrator decided. `listen`: `unix:///PATH`; `group`: who may use the sockets besides root."""
+    """Everything the administrator decided. `listen`: given addresses; `group`: who may use the sockets besides root."""
 
     settings: Settings = field(default_factory=Settings)
-    listen: tuple[str, ...] = ()
+    listen: tuple[config_listen.Address, ...] = ()
+    tls: config_listen.Tls = field(default_factory=config_listen.Tls)
+    insecure_tcp: bool = False
+    """Whether TCP without client certificates is meant."""
     group: str = "pouch"
     pid_file: str = ""
     log_level: str = "info"
@@ -35,12 +38,14 @@ class Configuration:
     """Examine the host, print the findings as JSON, and run no daemon."""
     fix: bool = False
 
-    def sockets(self) -> tuple[str, ...]:
-        """Paths of the sockets to listen on."""
-        if self.listen:
-            return tuple(address.removeprefix("unix://") for address in self.listen)
-        own = f"{self.settings.run}/pouchd.sock"
-        return (own, COMPATIBLE_SOCKET) if self.settings.run == DEFAULT_RUN else (own,)
+    def addresses(self) -> tuple[config_listen.Address, ...]:
+        """Where to listen: what was said; if that is TCP only, at our own sockets besides."""
+        own = [f"{self.settings.run}/pouchd.sock"]
+        if self.settings.run == DEFAULT_RUN:
+            own.append(COMPATIBLE_SOCKET)
+        if any(not address.tcp for address in self.listen):
+            return self.listen
+        return (*(config_listen.Address(path=path) for path in own), *self.listen)
 
     def pid_path(self) -> str:
         """Where the daemon's pid is written."""
@@ -60,12 +65,48 @@ class _Key:
     many: bool = False
     flag: bool = True
     """Whether it is also an option; a table of tables is none."""
+    bare: bool = False
+    """Whether the option alone means true."""
+    tls: bool = False
+    """Belongs to `Configuration.tls`."""
 
 
 KEYS: tuple[_Key, ...] = (
     _Key("root", "root", config_values.path, "directory of images and containers"),
     _Key("run", "run", config_values.path, "directory of what ends with a reboot"),
-    _Key("listen", "listen", config_values.addresses, "address to listen on, unix:///PATH", daemon=True, many=True),
+    _Key(
+        "listen",
+        "listen",
+        config_listen.addresses,
+        f"address to listen on, {config_listen.EXPECTED}",
+        daemon=True,
+        many=True,
+    ),
+    _Key(
+        "tls", "wanted", config_values.truth, "TCP with TLS, without asking clients who they are", tls=True, bare=True
+    ),
+    _Key(
+        "tlsverify", "verify", config_values.truth, "TCP with TLS, for clients with a certificate", tls=True, bare=True
+    ),
+    _Key("tlscacert", "authority", config_values.path, "certificate of who signs the clients' (PEM)", tls=True),
+    _Key("tlscert", "certificate", config_values.path, "the daemon's certificate (PEM)", tls=True),
+    _Key("tlskey", "key", config_values.path, "the daemon's key (PEM)", tls=True),
+    _Key(
+        "tls-allow-name",
+        "names",
+        config_values.texts,
+        "client that may come in, by its certificate's CN or SAN",
+        tls=True,
+        many=True,
+    ),
+    _Key(
+        "insecure-tcp",
+        "insecure_tcp",
+        config_values.truth,
+        "allow TCP without client certificates",
+        daemon=True,
+        bare=True,
+    ),
     _Key("group", "group", config_values.text, "group that may use the sockets, where it exists", daemon=True),
     _Key("pid-file", "pid_file", config_values.path, "file with the daemon's pid", daemon=True),
     _Key("log-level", "log_level", config_values.choice(*LOG_LEVELS), "debug, info, warning or error", daemon=True),
@@ -115,6 +156,12 @@ KEYS: tuple[_Key, ...] = (
     _Key("shm-size", "shm_size", config_values.size, "size of /dev/shm"),
     _Key("log-max-size", "log_max_size", config_values.size, "size at which a container's log begins anew; 0: never"),
     _Key("hook-timeout", "hook_timeout", config_values.number, "seconds a hook may take"),
+    _Key(
+        "hooks-from-annotations",
+        "hooks_from_annotations",
+        config_values.truth,
+        "whether annotations may bring hooks, true or false",
+    ),
     _Key("default-registry", "default_registry", config_registries.domain, "registry of names that name none"),
     _Key("default-namespace", "default_namespace", config_registries.namespace, "namespace of names of one word"),
     _Key("registry-mirror", "registry_mirrors", config_registries.mirrors, "mirror of docker.io, URL", many=True),
@@ -170,19 +217,23 @@ def build(document: dict[str, object], flags: dict[str, object], path: str) -> C
     unknown = sorted(set(document) - set(known))
     if unknown:
         raise errors.InvalidInput(f"{path}: unknown key {unknown[0]!r}", hint=_near(unknown[0], list(known)))
-    changes: dict[bool, dict[str, object]] = {True: {}, False: {}}
+    changes: dict[str, dict[str, object]] = {"daemon": {}, "engine": {}, "tls": {}}
     for source, values in ((path, document), ("", flags)):
         for name, value in values.items():
             key = known[name]
             try:
-                changes[key.daemon][key.target] = key.read(value)
+                changes["daemon" if key.daemon else "tls" if key.tls else "engine"][key.target] = key.read(value)
             except ValueError as error:
                 where = f"{source}: {name}" if source else f"--{name}"
                 message = f"{where}: {value!r} is not valid: expected {error}"
                 raise errors.InvalidInput(re.sub(r"//[^/@]*@", "//...@", message)) from None  # passwords in addresses
-    settings = dataclasses.replace(Settings(), **changes[False])  # type: ignore[arg-type]
+    settings = dataclasses.replace(Settings(), **changes["engine"])  # type: ignore[arg-type]
     _check(settings, path)
-    return dataclasses.replace(Configuration(settings=settings), **changes[True])  # type: ignore[arg-type]
+    tls = config_listen.Tls(**changes["tls"])  # type: ignore[arg-type]
+    found = dataclasses.replace(Configuration(settings=settings, tls=tls), **changes["daemon"])  # type: ignore[arg-type]
+    config_listen.check(tls, found.listen, insecure=found.insecure_tcp)
+    warnings = config_listen.warnings(tls, found.listen)
+    return dataclasses.replace(found, settings=dataclasses.replace(settings, warnings=warnings)) if warnings else found
 
 
 def _check(settings: Settings, path: str) -> None:
@@ -234,5 +285,6 @@ def _parser() -> argparse.ArgumentParser:
         names = [f"--{key.name}", *(("-H", "--host") if key.name == "listen" else ())]
         action = "append" if key.many else "store"
         metavar = key.name.rpartition("-")[2].upper()
-        parser.add_argument(*names, dest=key.target, action=action, metavar=metavar, help=key.help)
+        bare = {"nargs": "?", "const": "true"} if key.bare else {}
+        parser.add_argument(*names, dest=key.target, action=action, metavar=metavar, help=key.help, **bare)  # type: ignore[arg-type]
     return parser

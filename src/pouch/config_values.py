@@ -79,16 +79,6 @@ def texts(value: object) -> object:
     return tuple(value)
 
 
-def addresses(value: object) -> object:
-    """Addresses to listen on."""
-    found = texts(value)
-    assert isinstance(found, tuple)
-    for address in found:
-        if not address.startswith("unix:///"):
-            raise ValueError(f"unix:///PATH for each ({address!r} is none; TCP comes with a later version)")
-    return found
-
-
 def choice(*values: str) -> Callable[[object], object]:
     """A reader for one of these words."""
 

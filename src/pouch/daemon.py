@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from pouch import __version__, config
+from pouch import __version__, config, config_listen
 from pouch.edge.http import server as http
 from pouch.edge.http import system as http_system
+from pouch.edge.http import tls
 from pouch.engine import engine, system
 from pouch.rich import tools as rich_tools
 from pouch.spec import errors, reference
@@ -27,6 +28,7 @@ log = logging.getLogger("pouchd")
 GRACE_SECONDS = 10.0
 """How long changes that are under way may take when the daemon stops."""
 _FIRST_PASSED_FD = 3
+_TCP_BACKLOG = 128
 
 
 def main() -> None:
@@ -73,16 +75,18 @@ async def _serve(configuration: config.Configuration) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: the configuration is read at start only"))
+    servers: list[http.Server] = []
+    loop.add_signal_handler(signal.SIGHUP, _reload, servers)
     began = time.monotonic()
     settings = configuration.settings
     with _only_one(settings.root), _pid_file(configuration.pid_path()):
         async with engine.open_engine(settings) as opened:
             with contextlib.ExitStack() as sockets:
-                servers = [
-                    await http.serve(opened, sockets.enter_context(listener), version=__version__)
-                    for listener in _listeners(configuration)
-                ]
+                for bound in (sockets.enter_context(listener) for listener in _listeners(configuration)):
+                    terms = _terms(configuration) if bound.family != socket.AF_UNIX else None
+                    servers.append(await http.serve(opened, bound, version=__version__, terms=terms))
+                for warning in settings.warnings:
+                    log.warning("%s", warning.removeprefix("WARNING: "))
                 _notify("READY=1")
                 log.info("pouchd %s is ready after %d ms", __version__, (time.monotonic() - began) * 1000)
                 await stop.wait()
@@ -90,6 +94,26 @@ async def _serve(configuration: config.Configuration) -> None:
                 log.info("pouchd stops")
                 await asyncio.gather(*(server.close(GRACE_SECONDS) for server in servers))
                 await opened.farewell()
+
+
+def _reload(servers: Sequence[http.Server]) -> None:
+    """SIGHUP: certificates are read anew; the rest of the configuration at start only."""
+    try:
+        for server in servers:
+            server.reload()
+    except errors.PouchError as error:
+        log.error("SIGHUP: the certificates in use stay: %s", error)  # noqa: TRY400 - the administrator's mistake, not ours
+        return
+    log.info("SIGHUP: certificates are read anew; the configuration is read at start only")
+
+
+def _terms(configuration: config.Configuration) -> tls.Terms | None:
+    """How TCP is served; None without TLS."""
+    files = configuration.tls
+    if not files.on:
+        return None
+    authority = files.authority if files.verify else ""
+    return tls.Terms(certificate=files.certificate, key=files.key, authority=authority, names=files.names)
 
 
 # -- one daemon per root ----------------------------------------------------------------------------------------------
@@ -130,10 +154,32 @@ def _pid_file(path: str) -> Iterator[None]:
 def _listeners(configuration: config.Configuration) -> Iterator[contextlib.AbstractContextManager[socket.socket]]:
     passed = _passed_sockets()
     if passed:
+        for given in passed:
+            if given.family != socket.AF_UNIX:
+                config_listen.check_tcp(
+                    "a socket passed by systemd", configuration.tls, insecure=configuration.insecure_tcp
+                )
         yield from passed
         return
-    for path in configuration.sockets():
-        yield _bound(path, configuration.group)
+    for address in configuration.addresses():
+        if address.tcp:
+            yield from _bound_tcp(address, tls=configuration.tls.on)
+        else:
+            yield _bound(address.path, configuration.group)
+
+
+def _bound_tcp(address: config_listen.Address, *, tls: bool) -> Iterator[socket.socket]:
+    """A socket for each address that the host's name means. Raises Unavailable."""
+    port = address.port_with(tls=tls)
+    try:
+        found = socket.getaddrinfo(address.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, where in dict.fromkeys((one[0], one[4]) for one in found):
+            listener = socket.create_server(where, family=family, backlog=_TCP_BACKLOG)
+            listener.setblocking(False)
+            log.info("listening on tcp://%s:%d", address.host, listener.getsockname()[1])
+            yield listener
+    except OSError as error:
+        raise errors.Unavailable(f"cannot listen on {address}: {error.strerror or error}") from None
 
 
 def _passed_sockets() -> list[socket.socket]:

@@ -39,9 +39,29 @@ class Authority:
         """A server's pair; names: openssl's subjectAltName."""
         return self._make(name, f"subjectAltName={names}", "extendedKeyUsage=serverAuth", signed=True)
 
-    def client(self, name="client"):
-        """A client's pair."""
-        return self._make(name, "extendedKeyUsage=clientAuth", signed=True)
+    def client(self, name="client", names=""):
+        """A client's pair; names: openssl's subjectAltName."""
+        alternative = [f"subjectAltName={names}"] if names else []
+        return self._make(name, "extendedKeyUsage=clientAuth", *alternative, signed=True)
+
+    def expired(self, name):
+        """A client's pair that is good no more."""
+        made = self.client(name)
+        asked = str(self._folder / f"{name}.csr")
+        ask = ["openssl", "req", "-new", "-key", made.key, "-subj", f"/CN={name}", "-out", asked]
+        ask += ["-addext", "extendedKeyUsage=clientAuth"]
+        sign = ["openssl", "x509", "-req", "-in", asked, "-copy_extensions", "copy", "-days", "-1"]
+        sign += ["-CA", self.pair.certificate, "-CAkey", self.pair.key, "-CAcreateserial", "-out", made.certificate]
+        for command in (ask, sign):
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+        return made
+
+    def encrypted(self, key):
+        """The same key with a password on it."""
+        made = str(self._folder / "encrypted.key")
+        command = ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:secret", "-out", made]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        return made
 
     def server_context(self, *, clients=False):
         """An SSLContext for a server in the test's own process; clients: ask for their certificates."""

@@ -34,7 +34,16 @@ def test_the_file_is_read_and_flags_win():
         ({"stop-timeout": "soon"}, ["stop-timeout", "whole number"]),
         ({"stop-timeout": True}, ["stop-timeout", "whole number"]),
         ({"dns": "192.0.2.1"}, ["dns", "a list of texts"]),
-        ({"listen": ["tcp://0.0.0.0:1"]}, ["listen", "unix:///PATH"]),
+        ({"listen": ["http://0.0.0.0:1"]}, ["listen", "unix:///PATH", "tcp://HOST:PORT"]),
+        ({"listen": ["tcp://::1:1"]}, ["listen", "in brackets"]),
+        ({"listen": ["tcp://a b:1"]}, ["listen", "no host"]),
+        ({"listen": ["tcp://a:65536"]}, ["listen", "tcp://a:65536"]),
+        ({"listen": ["unix://relative"]}, ["listen", "unix:///PATH"]),
+        ({"listen": ["tcp://0.0.0.0:1"]}, ["tcp://0.0.0.0:1 without TLS", "root of this host", "--insecure-tcp"]),
+        ({"listen": ["tcp://127.0.0.1"]}, ["tcp://127.0.0.1 without TLS", "--tlsverify"]),
+        ({"tlscert": "/c", "tlskey": "/k", "listen": ["tcp://h:1"]}, ["without asking clients", "--tlsverify"]),
+        ({"tls-allow-name": ["me"]}, ["tls-allow-name", "tlsverify"]),
+        ({"tlscert": "c.pem"}, ["tlscert", "absolute path"]),
         ({"log-level": "loud"}, ["log-level", "one of debug"]),
         ({"runtime": "kata"}, ["runtime", "kata", "crun"]),
         ({"default-ulimit": {"nofile": "x"}}, ["default-ulimit", "SOFT"]),
@@ -94,10 +103,43 @@ def test_a_file_that_is_no_toml_and_one_that_is_missing_are_named(tmp_path):
         config.load(["--config", str(tmp_path / "none.toml")])
 
 
+def listening(document):
+    return [str(address) for address in config.build(document, {}, "f").addresses()]
+
+
 def test_sockets_are_where_both_kinds_of_users_look():
-    assert config.build({}, {}, "f").sockets() == ("/run/pouch/pouchd.sock", "/var/run/pouchd.sock")
-    assert config.build({"run": "/x"}, {}, "f").sockets() == ("/x/pouchd.sock",)
-    assert config.build({"listen": ["unix:///y.sock"]}, {}, "f").sockets() == ("/y.sock",)
+    assert listening({}) == ["unix:///run/pouch/pouchd.sock", "unix:///var/run/pouchd.sock"]
+    assert listening({"run": "/x"}) == ["unix:///x/pouchd.sock"]
+    assert listening({"listen": ["unix:///y.sock"]}) == ["unix:///y.sock"]
+
+
+MUTUAL = {"tlsverify": True, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k"}
+
+
+def test_tcp_comes_besides_the_sockets():
+    document = {"run": "/x", "listen": ["tcp://[::1]:0", "tcp://:7", "tcp://host.example/"], **MUTUAL}
+    assert listening(document) == ["unix:///x/pouchd.sock", "tcp://[::1]:0", "tcp://127.0.0.1:7", "tcp://host.example"]
+    assert listening({"listen": ["unix:///y", "tcp://10.0.0.1:7"], **MUTUAL}) == ["unix:///y", "tcp://10.0.0.1:7"]
+
+
+def test_without_a_port_it_is_dockers():
+    (address,) = config.build({"listen": ["tcp://h"], "insecure-tcp": True}, {}, "f").listen
+    assert (address.port_with(tls=False), address.port_with(tls=True)) == (2375, 2376)
+
+
+def test_tcp_that_lets_everybody_in_is_served_when_it_is_meant_and_warned_of():
+    assert config.build({"listen": ["tcp://h:1"], **MUTUAL}, {}, "f").settings.warnings == ()
+    (warning,) = config.build({"listen": ["tcp://h:1"], "insecure-tcp": True}, {}, "f").settings.warnings
+    assert "tcp://h:1 without TLS: whoever reaches it is root" in warning
+    half = {"listen": ["tcp://h:1"], "insecure-tcp": True, "tls": True, "tlscert": "/c", "tlskey": "/k"}
+    (warning,) = config.build(half, {}, "f").settings.warnings
+    assert "without client certificates" in warning
+
+
+def test_switches_need_no_value():
+    found = config.load(["--config", "/dev/null", "--insecure-tcp", "--listen", "tcp://h:1", "--tlsverify=false"])
+    assert found.insecure_tcp
+    assert not found.tls.on
 
 
 def test_validate_says_ok_and_runs_nothing(tmp_path, capsys):

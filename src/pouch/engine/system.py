@@ -101,7 +101,7 @@ class System:
             "SecurityOptions": _security(equipment),
             "Swarm": {"NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": False},
             "LiveRestoreEnabled": True,
-            "Warnings": [],
+            "Warnings": list(settings.warnings),
             "UserNamespaces": equipment.user_namespaces,
             "UptimeSeconds": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
         }

@@ -37,8 +37,11 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         spawn: Spawn,
+        *,
+        remote: bool = False,
+        refusal: str = "",
     ) -> None:
-        """`spawn` starts a task that outlives this connection."""
+        """`spawn` starts a task that outlives this connection. remote: by TCP. refusal: why this client is answered nothing else."""
         self.idle = True
         self.streaming = False
         self.last = False
@@ -47,6 +50,8 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._spawn = spawn
+        self._remote = remote
+        self._refusal = refusal
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
 
     async def run(self) -> None:
@@ -87,6 +92,9 @@ class Connection:
         """Find and run the handler; whatever it raises becomes a reply."""
         doing = f"{request.method} {request.path[:_LOGGED_PATH]}"
         try:
+            if self._refusal:
+                self.last = True
+                raise errors.Forbidden(self._refusal)
             request.version, request.path = router.negotiate(request.path)
             route, request.name = self._routes.find(request.method, request.path)
             if route.changes:
@@ -122,7 +130,7 @@ class Connection:
             return await handler(request)
 
         asking = asyncio.create_task(question(), name="question")
-        leaving = asyncio.create_task(peer.gone(self._writer), name="question hang-up")
+        leaving = asyncio.create_task(peer.gone(self._writer, eof=self._remote), name="question hang-up")
         self.streaming = True
         try:
             await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -214,7 +222,7 @@ class Connection:
             return
         self.streaming = True
         producing = self._spawn(outlet.carry(answer.pieces))
-        leaving = asyncio.create_task(peer.gone(self._writer), name="stream hang-up")
+        leaving = asyncio.create_task(peer.gone(self._writer, eof=self._remote), name="stream hang-up")
         try:
             await asyncio.wait((producing, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:

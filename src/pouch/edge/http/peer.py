@@ -27,8 +27,8 @@ async def taken(writer: asyncio.StreamWriter) -> None:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
-async def gone(writer: asyncio.StreamWriter) -> None:
-    """Return when the client has closed both directions.
+async def gone(writer: asyncio.StreamWriter, *, eof: bool = False) -> None:
+    """Return when the client has closed both directions. eof: or the one to us, of which TCP does not tell more (as dockerd has it).
 
     Not by reading: a client may close its own direction (stdin) and still want all our output, and what it sends must not
     be eaten. The kernel tells a hang-up of both directions even to who asked for no events; an epoll of one carries that
@@ -40,7 +40,7 @@ async def gone(writer: asyncio.StreamWriter) -> None:
     if descriptor < 0:
         return
     with select.epoll() as watch:
-        watch.register(descriptor, 0)
+        watch.register(descriptor, select.EPOLLRDHUP if eof else 0)
 
         def note() -> None:
             if watch.poll(0) and not hung_up.done():
