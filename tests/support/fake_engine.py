@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from support import fake_files, fake_networks
+from support import fake_files, fake_networks, fake_updates
 
 from pouch.engine import views
 from pouch.spec import container, credentials, errors, event, network, volume
@@ -553,6 +553,7 @@ class FakeEngine:
         self.events = FakeEvents(self)
         self.system = FakeSystem(self)
         self.networks = FakeNetworks(self)
+        self.updates = fake_updates.FakeUpdates(self)
         self.volumes = FakeVolumes(self)
         self.files = fake_files.FakeFiles(self)
         self.statistics = fake_files.FakeStatistics(self)

@@ -66,7 +66,7 @@ def record(
         layers=image.layers,
         entrypoint=entrypoint,
         cmd=cmd,
-        env=_env(_texts(image, "Env"), config.env),
+        env=merged_env(_texts(image, "Env"), config.env),
         working_dir=posixpath.normpath(working_dir),
         user=config.user if config.user is not None else _text(image, "User"),
         labels={**_labels(image), **config.labels},
@@ -133,17 +133,22 @@ def _labels(image: Template) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _env(base: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+def merged_env(base: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
     """The image's variables with the client's over them; a bare `NAME` of the client takes one away."""
-    merged: dict[str, str | None] = {entry.partition("=")[0]: entry for entry in base if "=" in entry}
+    return tuple(entry for entry in overridden(base, own) if "=" in entry)
+
+
+def overridden(base: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """What somebody asked for with what is asked now over it: one entry of each name, bare ones too. Raises InvalidInput."""
+    merged = {entry.partition("=")[0]: entry for entry in base}
     for entry in own:
-        name, equals, _ = entry.partition("=")
+        name = entry.partition("=")[0]
         if not name:
             raise errors.InvalidInput(f"invalid environment variable: {entry}", hint="NAME=value")
         if "\0" in entry:
             raise errors.InvalidInput(f"invalid environment variable: {name}: a null byte is not allowed")
-        merged[name] = entry if equals else None
-    return tuple(entry for entry in merged.values() if entry is not None)
+        merged[name] = entry
+    return tuple(merged.values())
 
 
 def check(config: container.ContainerConfig, settings: engine_settings.Settings) -> None:

@@ -29,6 +29,7 @@ from pouch.engine import (
     statistics,
     system,
     transfers,
+    updates,
     volumes,
 )
 from pouch.engine import clock as clocks
@@ -77,6 +78,7 @@ class Engine:
         self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
         self.networks = networks.Networks(equipment, self._shelf)
+        self.updates = updates.Updates(equipment, self._shelf, self._life)
         self.events = equipment.events
         self.files = files.Files(equipment, self._shelf)
         self.statistics = statistics.Statistics(equipment, self._shelf)
