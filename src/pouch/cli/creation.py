@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pouch.cli import command, files, names, networks, ports, tty, units, volumes
+from pouch.cli import command, files, health, names, networks, ports, tty, units, volumes
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
 TYPE_CHECKING = False
@@ -47,8 +47,8 @@ def document(parsed: Parsed) -> dict[str, Any]:
         config["Entrypoint"] = [parsed.text("entrypoint")] if parsed.text("entrypoint") else [""]
     if parsed.given("stop-timeout"):
         config["StopTimeout"] = parsed.integer("stop-timeout")
-    if parsed.on("no-healthcheck"):
-        config["Healthcheck"] = {"Test": ["NONE"]}
+    if (check := health.document(parsed)) is not None:
+        config["Healthcheck"] = check
     if parsed.on("rich") or parsed.text("rich-mode") or parsed.text("initscript"):
         config["Rich"] = True
     elif parsed.given("rich"):  # --rich=false: whatever labels say

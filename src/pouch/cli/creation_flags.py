@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import files, networks, ports, tty, units, volumes
+from pouch.cli import files, health, networks, ports, tty, units, volumes
 from pouch.cli.flags import Flag, integer, many, switch, text
 
 RICH_MODES = ("auto", "systemd", "sbin-init", "dumb-init")
@@ -116,7 +116,6 @@ PROCESS = (
     switch("init", help="Run a small init that forwards signals and reaps processes"),
     text("stop-signal", help="Signal to stop the container", value="signal"),
     integer("stop-timeout", help="Seconds to wait for the stop before it is killed"),
-    switch("no-healthcheck", help="Disable the image's HEALTHCHECK"),
     text("log-driver", help="Logging driver", value="driver"),
     many("log-opt", help="Log driver options", value="key=value", check=pair),
 )
@@ -217,6 +216,7 @@ GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
     ("Rich containers", RICH),
     ("Container", BASICS),
     ("Process", PROCESS),
+    ("Health", health.FLAGS),
     ("Files and devices", FILES),
     ("Network", NETWORK),
     ("Resources", RESOURCES),

@@ -8,7 +8,21 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 
-from pouch.engine import clock, create, endpoints, lifecycle, mounts, present, processes, prune, shelf, signals, views
+from pouch.engine import (
+    clock,
+    create,
+    endpoints,
+    health_state,
+    lifecycle,
+    mounts,
+    present,
+    processes,
+    prune,
+    shelf,
+    signals,
+    upgrading,
+    views,
+)
 from pouch.engine import equipment as tools
 from pouch.engine import images as image_service
 from pouch.engine import record as records
@@ -34,11 +48,13 @@ class Containers:
         containers: shelf.Shelf,
         life: lifecycle.Lifecycle,
         images: image_service.Images,
+        upgrades: upgrading.Upgrades,
     ) -> None:
         self._equipment = equipment
         self._shelf = containers
         self._life = life
         self._images = images
+        self._upgrades = upgrades
         self._pruning = prune.Pruning(equipment, containers)
 
     # -- create and remove --------------------------------------------------------------------------------------------
@@ -172,6 +188,33 @@ class Containers:
         if not done:
             raise errors.Unavailable(f"Could not kill running container {one.id}: it did not end after SIGKILL")
 
+    async def upgrade(self, ref: str, wish: container.UpgradeConfig) -> builtins.list[str]:
+        """See the facade."""
+        one = self._shelf.get(ref)
+        image = await self._images.template(wish.image)
+        async with one.lock:
+            await self._settled(one)
+            self._require(one)
+            upgrading.check(one.record)
+            await self._finished(one)
+            new = upgrading.successor(one.record, image, wish, self._equipment.settings)
+            create.check_host(new.config.host, self._equipment.host)
+            waited = await self._life.cancel_restart(one)
+            one.backoff = 0.0
+            await self._upgrades.run(
+                one,
+                new,
+                running=one.running or waited,
+                stop_timeout=self._patience(one, wish.stop_timeout),
+                ready_seconds=wish.ready_seconds,
+            )
+            return self._warnings(one.record)
+
+    async def _finished(self, one: shelf.Container) -> None:
+        """An upgrade that was broken off, and could not be taken back at once, is out of the way."""
+        if one.record.upgrade is not None:
+            await self._upgrades.resume(one)
+
     # -- state --------------------------------------------------------------------------------------------------------
 
     async def start(self, ref: str) -> None:
@@ -188,6 +231,9 @@ class Containers:
         await self._settled(one)
         await self._life.cancel_restart(one)
         self._require(one)
+        await self._finished(one)
+        if one.running:
+            return
         one.backoff = 0.0
         one.record = one.record.with_state(restart_count=0)
         await self._life.start(one)
@@ -277,7 +323,8 @@ class Containers:
                 one.require_running()  # it has just ended: that is what is wrong
                 raise
             one.require_running()
-            await self._shelf.note(one, one.record.with_state(status=container.Status.PAUSED))
+            await self._shelf.note(one, health_state.ended(one.record.with_state(status=container.Status.PAUSED)))
+            self._life.changed(one)
             self._life.publish(one.record, "pause")
 
     async def unpause(self, ref: str) -> None:
@@ -290,6 +337,7 @@ class Containers:
             await self._equipment.runtime(run.runtime).resume(one.id)
             if one.record.state.status is container.Status.PAUSED:  # else it had been killed, and has ended by now
                 await self._shelf.note(one, one.record.with_state(status=container.Status.RUNNING))
+                self._life.changed(one)
             self._life.publish(one.record, "unpause")
 
     async def rename(self, ref: str, new: str) -> None:

@@ -17,6 +17,7 @@ from pouch.engine import (
     execs,
     files,
     groups,
+    health,
     lifecycle,
     network_shelf,
     network_watch,
@@ -29,7 +30,7 @@ from pouch.engine import (
     statistics,
     system,
     transfers,
-    updates,
+    upgrading,
     volumes,
 )
 from pouch.engine import clock as clocks
@@ -75,10 +76,12 @@ class Engine:
         self.transfers = transfers.Transfers(equipment, self._jobs)
         self.archives = archives.Archives(equipment, self._jobs)
         self.commits = commits.Commits(equipment, self._shelf, self._jobs)
-        self.containers = containers.Containers(equipment, self._shelf, self._life, self.images)
+        self._upgrades = upgrading.Upgrades(equipment, self._shelf, self._life, self.volumes)
+        self.containers = containers.Containers(equipment, self._shelf, self._life, self.images, self._upgrades)
         self.execs = execs.Execs(equipment, self._shelf, self._life)
+        self._health = health.Monitor(equipment, self._shelf, self.execs)
+        self._life.watchers.append(self._health.changed)
         self.networks = networks.Networks(equipment, self._shelf)
-        self.updates = updates.Updates(equipment, self._shelf, self._life)
         self.events = equipment.events
         self.files = files.Files(equipment, self._shelf)
         self.statistics = statistics.Statistics(equipment, self._shelf)
@@ -88,7 +91,7 @@ class Engine:
 
     async def recover(self) -> None:
         """Put right what the last daemon left, and adopt what still runs."""
-        await recover.recover(self.equipment, self._shelf, self._life, self.networks)
+        await recover.recover(self.equipment, self._shelf, self._life, self.networks, self._upgrades)
         await self.networks.put_right()
         await self._watch.sync()
         self._watch.start()
@@ -106,6 +109,7 @@ class Engine:
         self.events.close()
         await self._jobs.close()
         await self.transfers.close()
+        await self._health.close()
         await self._life.close()
         await self._flusher.close()
         await self._watch.close()

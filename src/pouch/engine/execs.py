@@ -143,6 +143,17 @@ class Execs:
             raise errors.InvalidInput(f"invalid terminal size {height}x{width}", hint="h and w from 1 to 65535")
         one.process.resize(height, width)
 
+    async def abandon(self, id: str) -> None:
+        """Kill it, if it still runs, and forget it; nobody reads its streams any more."""
+        one = self._by_id.pop(id, None)
+        if one is None:
+            return
+        one.owner.exec_ids.discard(id)
+        if one.process is not None and one.process.stdio is not None:
+            await one.process.stdio.close()
+        if one.process is not None and one.running:
+            one.process.kill()
+
     def _process(self, record: records.Record, run: records.Run, config: container.ExecConfig) -> inputs.Document:
         """The OCI process of an exec. Blocking: it looks into the container's files."""
         rootfs = self._equipment.paths.rootfs(record.id)

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pouch.engine import (
     boot,
@@ -19,6 +19,7 @@ from pouch.engine import (
     ending,
     events,
     groups,
+    health_state,
     launch,
     prepare,
     processes,
@@ -53,6 +54,8 @@ class Lifecycle:
         self._readiness = readiness.Readiness(equipment, containers, self._tasks)
         self._launcher = launch.Launcher(equipment, containers, self._readiness, keeper)
         self.interrupt = self._launcher.interrupt
+        self.watchers: list[Callable[[shelf.Container], None]] = []
+        """Told when a container runs from now on, or stands still, or goes on; the end of a run ends what they watch."""
 
     # -- create -------------------------------------------------------------------------------------------------------
 
@@ -116,12 +119,18 @@ class Lifecycle:
         )
         one.started_monotonic = self._equipment.clock.monotonic()
         one.ended.clear()
-        one.restarting = False
+        one.restarting = one.adopted = False
+        if boot_state is container.Boot.STARTING:
+            one.booted.clear()
+        else:
+            one.booted.set()
+        record = health_state.begun(record)
         one.record = record  # running and supervised are one step: nobody sees the one without the other
         self.supervise(one, notify)
         for place in record.state.endpoints:
             events.of_membership(self._equipment.events, place, "connect", record.id)
         self.publish(record, "start")
+        self.changed(one)
         await self._shelf.note(one, record)
         for warning in prepared.warnings:
             log.info("container %s: %s", record.id[:12], warning)
@@ -184,9 +193,15 @@ class Lifecycle:
             if notify is not None:
                 notify.close()
             one.stop_watching_memory()
+            one.stop_watching_health()
             if one.boot_watch is not None:
                 one.boot_watch.cancel()
         await self.finish(one, exit_)
+
+    def changed(self, one: shelf.Container) -> None:
+        """Tell the watchers."""
+        for watcher in self.watchers:
+            watcher(one)
 
     async def renamed(self, one: shelf.Container) -> None:
         """Its networks call it by its new name from now on."""
@@ -205,7 +220,7 @@ class Lifecycle:
         run_dir = self._equipment.paths.run_dir(one.id)
         record, rebooted = ending.noted(one.record, exit_, run_dir) if one.running else (one.record, False)
         if one.running:
-            record = dataclasses.replace(record, intent=records.Intent.POSTSTOP)
+            record = health_state.ended(dataclasses.replace(record, intent=records.Intent.POSTSTOP))
             await self._shelf.note(one, record)
             one.ended.set()
             self._publish_end(record, exit_)

@@ -64,6 +64,7 @@ class Readiness:
             return
         found = await self._state_of_services(one, run) if run.state_command else container.Boot.RUNNING
         if one.running and one.record.run is run:
+            one.booted.set()
             await self._shelf.note(one, one.record.with_state(boot=found))
             events.of_container(self._equipment.events, one.record, f"boot: {found.value}")
 

@@ -9,6 +9,7 @@
 | a commit had frozen it          | it goes on                                                                     |
 | an end was begun                | carried on: hooks that are not known to have run, then the taking away         |
 | a removal was begun             | carried on                                                                     |
+| an upgrade was begun            | see `upgrading`, after all this                                                |
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import asyncio
 import dataclasses
 import logging
 
-from pouch.engine import cleanup, lifecycle, restart, shelf, volumes
+from pouch.engine import cleanup, lifecycle, restart, shelf, upgrading, volumes
 from pouch.engine import equipment as tools
 from pouch.engine import networks as network_service
 from pouch.engine import record as records
@@ -29,21 +30,32 @@ log = logging.getLogger(__name__)
 
 
 async def recover(
-    equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle, networks: network_service.Networks
+    equipment: tools.Equipment,
+    containers: shelf.Shelf,
+    life: lifecycle.Lifecycle,
+    networks: network_service.Networks,
+    upgrades: upgrading.Upgrades,
 ) -> None:
     """Put every container right; one that cannot be is logged and does not hold up the others."""
     monitor.take_null_back()
     found = await containers.load()
     await networks.restore()
     await volumes.restore(equipment, containers)
-    await asyncio.gather(*(_recover_one(equipment, containers, life, one) for one in found))
+    await asyncio.gather(*(_recover_one(equipment, containers, life, upgrades, one) for one in found))
 
 
 async def _recover_one(
-    equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle, one: shelf.Container
+    equipment: tools.Equipment,
+    containers: shelf.Shelf,
+    life: lifecycle.Lifecycle,
+    upgrades: upgrading.Upgrades,
+    one: shelf.Container,
 ) -> None:
     try:
         await _put_right(equipment, containers, life, one)
+        if not one.removed:
+            async with one.lock:
+                await upgrades.resume(one)
     except (errors.PouchError, OSError):
         log.exception("container %s (%s) could not be recovered", one.id[:12], one.record.name)
 
@@ -66,7 +78,7 @@ async def _put_right(
         await _adopt_or_finish(life, one, record.run)
     elif record.run is not None:
         await life.finish(one, _past(equipment, record))
-    elif record.state.status is container.Status.RESTARTING or restart.after_boot(record):
+    elif record.upgrade is None and (record.state.status is container.Status.RESTARTING or restart.after_boot(record)):
         await _start_again(life, one)
 
 
@@ -91,7 +103,9 @@ async def _thaw(equipment: tools.Equipment, containers: shelf.Shelf, one: shelf.
 
 async def _adopt_or_finish(life: lifecycle.Lifecycle, one: shelf.Container, run: records.Run) -> None:
     if process.is_alive(run.monitor_pid, run.monitor_start):
+        one.adopted = True
         life.supervise(one, life.resume_boot(one))
+        life.changed(one)
         if one.record.state.boot is container.Boot.STARTING:
             life.learn_boot(one)
         return

@@ -32,6 +32,14 @@ class Container:
         self.boot_watch: asyncio.Task[None] | None = None
         self.memory_watch: asyncio.Task[None] | None = None
         """Looks whether the kernel kills something of the current run for want of memory."""
+        self.health_watch: asyncio.Task[None] | None = None
+        """Asks the current run whether it works."""
+        self.booted = asyncio.Event()
+        """Set but while a rich container's machine is on its way up."""
+        if record.state.boot is not container.Boot.STARTING:
+            self.booted.set()
+        self.adopted = False
+        """The current run was begun by an earlier daemon."""
         self.backoff = 0.0
         self.started_monotonic = 0.0
         self.removed = False
@@ -69,6 +77,12 @@ class Container:
         if self.memory_watch is not None:
             self.memory_watch.cancel()
             self.memory_watch = None
+
+    def stop_watching_health(self) -> None:
+        """Ask it no more; idempotent."""
+        if self.health_watch is not None:
+            self.health_watch.cancel()
+            self.health_watch = None
 
     def require_running(self) -> records.Run:
         """Its run. Conflict in Docker's sentence when there is none."""

@@ -134,3 +134,24 @@ def after(health: Health, probe: Probe, check: Check, *, in_start_period: bool) 
     streak = health.failing_streak + 1
     status = Status.UNHEALTHY if streak >= (check.retries or RETRIES) else health.status
     return Health(status=status, failing_streak=streak, log=log)
+
+
+def duration(nanoseconds: int) -> str:
+    """`1m30s`, `1.5s`, `500ms`, as Go writes it."""
+    if nanoseconds < SECOND:
+        for unit, name in ((MILLISECOND, "ms"), (10**3, "µs")):
+            if nanoseconds >= unit:
+                return _decimal(nanoseconds, unit) + name
+        return f"{nanoseconds}ns" if nanoseconds else "0s"
+    minutes, rest = divmod(nanoseconds, 60 * SECOND)
+    hours, minutes_left = divmod(minutes, 60)
+    text = _decimal(rest, SECOND) + "s"
+    if hours:
+        return f"{hours}h{minutes_left}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _decimal(number: int, unit: int) -> str:
+    whole, rest = divmod(number, unit)
+    digits = len(str(unit)) - 1
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")
