@@ -30,6 +30,7 @@ from pouch.engine import (
     statistics,
     system,
     transfers,
+    updates,
     upgrading,
     volumes,
 )
@@ -82,6 +83,7 @@ class Engine:
         self._health = health.Monitor(equipment, self._shelf, self.execs)
         self._life.watchers.append(self._health.changed)
         self.networks = networks.Networks(equipment, self._shelf)
+        self.updates = updates.Updates(equipment, self._shelf, self._life)
         self.events = equipment.events
         self.files = files.Files(equipment, self._shelf)
         self.statistics = statistics.Statistics(equipment, self._shelf)
