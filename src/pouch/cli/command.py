@@ -11,6 +11,8 @@ from pouch.cli.errors import ArgumentError, CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from pouch.cli.client import Client
 
 DEFAULT_HOST = "unix:///run/pouch/pouchd.sock"
@@ -91,12 +93,13 @@ class Command:
             f"pouch: {message}\n\nUsage:  {path} {self.usage}\n\nRun '{path} --help' for more information"
         )
 
-    def help(self, path: str, width: int = 100) -> str:
-        """The text of `--help`."""
+    def help(self, path: str, width: int = 100, aliases: Sequence[str] = ()) -> str:
+        """The text of `--help`. aliases: all ways to call it, without the program's name."""
         column = flags.column_of(self.options)
         parts = [
             f"Usage:  {path} {self.usage}",
             self.summary,
+            "Aliases:\n  " + ", ".join(f"pouch {name}" for name in aliases) if len(aliases) > 1 else "",
             *(f"{title}:\n{flags.describe(group, width, column)}" for title, group in self.groups),
             self.notes,
         ]
@@ -157,9 +160,19 @@ def warn(message: str) -> None:
     print(table.clean(message, keep="\n\t"), file=sys.stderr, flush=True)
 
 
-def colour_wanted() -> bool:
-    """Whether stdout may be coloured: a terminal, and no NO_COLOR."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def colour_wanted(stream: TextIO | None = None) -> bool:
+    """Whether stdout (or `stream`) may be coloured.
+
+    NO_COLOR says no, CLICOLOR_FORCE says yes, also into a pipe; else a terminal may, unless CLICOLOR=0 or TERM=dumb
+    (no-color.org, bixense.com/clicolors).
+    """
+    environment = os.environ
+    if environment.get("NO_COLOR"):
+        return False
+    if environment.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
+        return True
+    able = environment.get("CLICOLOR") != "0" and environment.get("TERM", "dumb") not in {"", "dumb"}
+    return able and (stream or sys.stdout).isatty()
 
 
 def width_of_terminal() -> int:

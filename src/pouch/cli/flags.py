@@ -136,7 +136,6 @@ def parse(flags: Sequence[Flag], argv: Sequence[str], *, interspersed: bool = Tr
     """Split `argv` into flags and arguments. Without `interspersed` all after the first argument is left as it is."""
     parsed = Parsed(flags)
     by_name = {flag.name: flag for flag in flags}
-    by_short = {flag.short: flag for flag in flags if flag.short}
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -146,7 +145,7 @@ def parse(flags: Sequence[Flag], argv: Sequence[str], *, interspersed: bool = Tr
         if word.startswith("--"):
             _long(word[2:], rest, by_name, parsed)
         elif word.startswith("-") and len(word) > 1:
-            _shorts(word[1:], rest, by_short, parsed)
+            _shorts(word[1:], rest, flags, parsed)
         else:
             parsed.args.append(word)
             if not interspersed:
@@ -159,7 +158,9 @@ def _long(word: str, rest: list[str], by_name: dict[str, Flag], parsed: Parsed) 
     name, equals, value = word.partition("=")
     flag = by_name.get(name)
     if flag is None:
-        raise FlagError(f"unknown flag: --{name}")
+        from pouch.cli import suggestions
+
+        raise FlagError(f"unknown flag: --{name}{suggestions.of_flag(name, by_name.values())}")
     if equals:
         parsed.set(flag, value)
     elif flag.optional is not None:
@@ -170,13 +171,17 @@ def _long(word: str, rest: list[str], by_name: dict[str, Flag], parsed: Parsed) 
         raise FlagError(f"flag needs an argument: --{name}")
 
 
-def _shorts(cluster: str, rest: list[str], by_short: dict[str, Flag], parsed: Parsed) -> None:
+def _shorts(cluster: str, rest: list[str], flags: Sequence[Flag], parsed: Parsed) -> None:
+    by_short = {flag.short: flag for flag in flags if flag.short}
     whole = cluster
     while cluster:
         letter, cluster = cluster[0], cluster[1:]
         flag = by_short.get(letter)
         if flag is None:
-            raise FlagError(f"unknown shorthand flag: '{letter}' in -{whole}")
+            from pouch.cli import suggestions
+
+            near = suggestions.of_flag(whole, flags, whole=True)
+            raise FlagError(f"unknown shorthand flag: '{letter}' in -{whole}{near}")
         if cluster.startswith("="):
             parsed.set(flag, cluster[1:])
             return
@@ -198,7 +203,7 @@ def describe(flags: Sequence[Flag], width: int = 100, column: int = 0) -> str:
     column = column or column_of(flags)
     lines = []
     for shown, help in heads:
-        first, *others = _wrap(help, max(width - column, 30))
+        first, *others = wrap(help, max(width - column, 30))
         lines.append(f"{shown:<{column}}{first}")
         lines += [" " * column + line for line in others]
     return "\n".join(lines)
@@ -227,7 +232,8 @@ def _default(flag: Flag) -> str:
     return f" (default {shown})"
 
 
-def _wrap(words: str, width: int) -> list[str]:
+def wrap(words: str, width: int) -> list[str]:
+    """A text in lines of at most `width` columns, cut between words."""
     lines = [""]
     for word in words.split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pouch.cli import command, flags, registry
+from pouch.cli import command, flags, overview, registry
 from pouch.cli.errors import ApiError, CliError, EngineError, FlagError
 
 GLOBAL_FLAGS = (
@@ -74,6 +74,10 @@ def _guarded(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv[:1] == ["__complete"]:
+        from pouch.cli import completion
+
+        return completion.answer(argv[1:], GLOBAL_FLAGS, os.environ.get("POUCH_HOST") or command.DEFAULT_HOST)
     try:
         options = flags.parse(GLOBAL_FLAGS, argv, interspersed=False)
     except FlagError as error:
@@ -93,7 +97,7 @@ def _dispatch(argv: list[str]) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"] if words[1:] else []
     if not words or options.on("help"):
-        print(_help())
+        print(overview.of_program(GLOBAL_FLAGS))
         return 0
     return _find(context, words)
 
@@ -111,8 +115,7 @@ def _find(context: command.Context, words: list[str]) -> int:
 def _group(context: command.Context, group: str, rest: list[str]) -> int:
     summary, entries = registry.GROUPS[group]
     if not rest or rest[0] in {"--help", "-h"}:
-        print(f"Usage:  pouch {group} COMMAND\n\n{summary}\n\nCommands:\n{registry.listing(entries)}\n")
-        print(f"Run 'pouch {group} COMMAND --help' for more information on a command.")
+        print(overview.of_group(group, summary, entries))
         return 0
     if rest[0] not in entries:
         raise _unknown(rest[0], f"pouch {group}", entries)
@@ -126,7 +129,7 @@ def _run(context: command.Context, module: str, argv: list[str]) -> int:
     try:
         parsed = chosen.parse(argv, path)
         if parsed.on("help"):
-            print(chosen.help(path, command.width_of_terminal()))
+            print(overview.of_command(chosen, path, module))
             return 0
         return chosen.run(context, parsed)
     except FlagError as error:
@@ -141,29 +144,14 @@ def _run(context: command.Context, module: str, argv: list[str]) -> int:
 
 
 def _unknown(name: str, path: str, entries: registry.Entries) -> CliError:
-    import difflib
-
-    near = difflib.get_close_matches(name, entries, n=3, cutoff=0.6)
-    hint = f"\n\nDid you mean: {', '.join(near)}?" if near else ""
     if name.startswith("-"):
         return CliError(f"unknown flag: {name}\n\nRun '{path} --help' for more information", 125)
+    if path == "pouch" and name in registry.ABSENT:
+        return CliError(f"pouch: unknown command: pouch {name}: {registry.ABSENT[name]}")
+    from pouch.cli import suggestions
+
+    hint = suggestions.of_command(name, entries)
     return CliError(f"pouch: unknown command: {path} {name}{hint}\n\nRun '{path} --help' for more information")
-
-
-def _help() -> str:
-    groups = {name: ("", summary) for name, (summary, _) in registry.GROUPS.items()}
-    return "\n\n".join(
-        [
-            "Usage:  pouch [OPTIONS] COMMAND",
-            "Rich containers: images that run like machines, with init, services and your app",
-            f"Common Commands:\n{registry.listing(registry.COMMON)}",
-            f"Management Commands:\n{registry.listing(groups)}",
-            f"Container Commands:\n{registry.listing(registry.CONTAINERS)}",
-            f"Other Commands:\n{registry.listing(registry.OTHERS)}",
-            f"Global Options:\n{flags.describe(GLOBAL_FLAGS)}",
-            "Run 'pouch COMMAND --help' for more information on a command.",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pouch.cli import flags
+
 Entries = dict[str, tuple[str, str]]
 
 COMMON: Entries = {
@@ -34,19 +36,24 @@ CONTAINERS: Entries = {
     "start": ("start", "Start one or more stopped containers"),
     "stop": ("stop", "Stop one or more running containers"),
     "unpause": ("unpause", "Unpause all processes within one or more containers"),
+    "upgrade": ("upgrade", "Put a container on another image: same id, name, addresses, volumes and options"),
     "wait": ("wait", "Block until one or more containers stop, then print their exit codes"),
 }
 
-OTHERS: Entries = {
-    "events": ("events", "Get real time events from the server"),
+IMAGES: Entries = {
     "history": ("history", "Show the history of an image"),
     "import": ("image_import", "Import the contents from a tarball to create a filesystem image"),
-    "info": ("info", "Display system-wide information"),
-    "inspect": ("inspect", "Return low-level information on containers, images, networks and volumes"),
     "load": ("load", "Load an image from a tar archive or STDIN"),
     "rmi": ("rmi", "Remove one or more images"),
     "save": ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "tag": ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+}
+
+OTHERS: Entries = {
+    "completion": ("completion", "Print the completion script of a shell (bash, zsh, fish)"),
+    "events": ("events", "Get real time events from the server"),
+    "info": ("info", "Display system-wide information"),
+    "inspect": ("inspect", "Return low-level information on containers, images, networks and volumes"),
     "version": ("version", "Show the version information of pouch and pouchd"),
 }
 
@@ -66,10 +73,10 @@ GROUPS: dict[str, tuple[str, Entries]] = {
         "Manage images",
         {
             "bootstrap": ("image_bootstrap", "Make an image of a Debian suite or of busybox on this host"),
-            "history": OTHERS["history"],
-            "import": OTHERS["import"],
+            "history": IMAGES["history"],
+            "import": IMAGES["import"],
             "inspect": ("image_inspect", "Display detailed information on one or more images"),
-            "load": OTHERS["load"],
+            "load": IMAGES["load"],
             "ls": ("images", "List images"),
             "list": ("images", ""),
             "prune": ("image_prune", "Remove unused images"),
@@ -77,8 +84,8 @@ GROUPS: dict[str, tuple[str, Entries]] = {
             "push": COMMON["push"],
             "rm": ("rmi", "Remove one or more images"),
             "remove": ("rmi", ""),
-            "save": OTHERS["save"],
-            "tag": OTHERS["tag"],
+            "save": IMAGES["save"],
+            "tag": IMAGES["tag"],
         },
     ),
     "manifest": (
@@ -122,11 +129,35 @@ GROUPS: dict[str, tuple[str, Entries]] = {
     ),
 }
 
-TOP: Entries = {**COMMON, **CONTAINERS, **OTHERS}
+TOP: Entries = {**COMMON, **CONTAINERS, **IMAGES, **OTHERS}
+
+ABSENT = {
+    "build": "Pouch builds no images.\nhint: build with another program, then `pouch load -i FILE`; or `pouch commit` a container.",
+    "buildx": "Pouch builds no images.\nhint: build with another program, then `pouch load -i FILE`; or `pouch commit` a container.",
+    "compose": "Pouch has no compose of its own.\nhint: docker-compose works with DOCKER_HOST set to the daemon's socket.",
+    **dict.fromkeys(
+        ("config", "node", "secret", "service", "stack", "swarm"), "Pouch is for one host: it knows no swarm."
+    ),
+    **dict.fromkeys(("checkpoint", "plugin", "trust"), "Pouch has no such objects."),
+}
+"""Commands that people know from docker and that are not here: what to tell them."""
 
 
-def listing(entries: Entries) -> str:
-    """The lines of a help text; entries without a summary are aliases and not shown."""
+def paths_of(module: str) -> list[str]:
+    """Every way to call a command: `ps`, `container ls`, ..."""
+    found = [name for name, (there, _) in TOP.items() if there == module]
+    for group, (_, entries) in GROUPS.items():
+        found += [f"{group} {name}" for name, (there, _) in entries.items() if there == module]
+    return found
+
+
+def listing(entries: Entries, width: int = 0) -> str:
+    """The lines of a help text; entries without a summary are aliases and not shown. width: columns to wrap to, 0 for none."""
     shown = {name: summary for name, (_, summary) in entries.items() if summary}
-    width = max(len(name) for name in shown) + 2
-    return "\n".join(f"  {name:<{width}}{summary}" for name, summary in shown.items())
+    column = max(len(name) for name in shown) + 4
+    lines = []
+    for name, summary in shown.items():
+        first, *others = flags.wrap(summary, max(width - column, 30) if width else len(summary))
+        lines.append(f"  {name:<{column - 2}}{first}")
+        lines += [" " * column + line for line in others]
+    return "\n".join(lines)
