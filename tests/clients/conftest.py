@@ -1,0 +1,69 @@
+"""Other people's clients against a pouchd of the session's own, on a host of namespaces.
+
+missing()       why no daemon can run here
+docker_client   the docker command of this machine, as there is a recording for its version; skips where there is none
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+
+import pytest
+from support import kernel
+from support.docker_session import recordings
+
+LONGEST_SECONDS = 180
+"""Of one test. One that hangs fails, and what it made is taken away."""
+
+
+def missing() -> str:
+    """Why no daemon can run here; "" where it can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("crun", "conmon"):
+        if shutil.which(program) is None:
+            return f"needs {program} on PATH"
+    for probe in (kernel.static_busybox, kernel.overlay_mounts, kernel.writable_cgroups, kernel.network_namespaces):
+        if reason := probe():
+            return f"{probe.__name__}: {reason}"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def can_run() -> None:
+    """Skip where no daemon can run."""
+    if reason := missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def deadline() -> Iterator[None]:
+    """End a test that hangs."""
+
+    def expired(number: int, frame: object) -> None:
+        raise AssertionError(f"the test did not end within {LONGEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> str:
+    """The first docker command on PATH whose version has a recording."""
+    versions = []
+    for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = os.path.join(directory, "docker")
+        if os.access(program, os.X_OK):
+            versions.append(recordings.client_version(program))
+            if recordings.path(versions[-1]).exists():
+                return program
+    known = ", ".join(sorted(path.stem for path in recordings.DATA.glob("docker-*.json")))
+    pytest.skip(f"needs a docker command of a version that is recorded ({known}), found: {versions or 'none'}")

@@ -1,0 +1,56 @@
+"""Containers from their creation to their removal, and what is seen of them."""
+
+from __future__ import annotations
+
+from support.docker_session import player
+
+
+def play(session: player.Session) -> None:
+    """A container's life, then what can go wrong in it."""
+    run = session.run
+    run("docker ps")
+    run("docker run --name hello busybox echo hello")
+    run("docker ps")
+    run("docker ps --all")
+    run("docker ps --all --quiet")
+    run("docker ps --all --quiet --no-trunc")
+    run("docker ps --all --no-trunc --format '{{.ID}} {{.Image}} {{.Command}} {{.Names}} {{.Status}} {{.Ports}}'")
+    run("docker logs hello")
+    run("docker start --attach hello")
+    run("docker logs hello")
+    run("docker inspect --format '{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{.Path}} {{json .Args}}' hello")
+    run("docker rm hello")
+    run("docker rm hello")
+    run("docker run --rm busybox sh -c 'echo out; echo err >&2; exit 7'")
+    run("docker run --rm busybox sh -c 'kill -TERM $$'")
+    run("docker run --rm busybox /no/such/program")
+    run("docker run --rm busybox /etc/passwd")
+    run("docker create --name made --label tier=back --label empty= --env A=1 --hostname box busybox sleep 1000")
+    run("docker ps --all --format '{{.Names}} {{.State}} {{.Status}} {{.Labels}}'")
+    run("docker start made")
+    run("docker start made")
+    run("docker ps --format 'table {{.Names}}\\t{{.Image}}\\t{{.Command}}\\t{{.State}}'")
+    run("docker exec made hostname")
+    run("docker exec made sh -c 'echo $A'")
+    run("docker create --name made busybox")
+    run("docker rename made other")
+    run("docker rename other other")
+    run("docker rename none x")
+    run("docker pause other")
+    run("docker ps --format '{{.Names}} {{.Status}}'")
+    run("docker pause other")
+    run("docker exec other true")
+    run("docker unpause other")
+    run("docker unpause other")
+    run("docker rm other")
+    run("docker kill --signal STOP other")
+    run("docker kill --signal CONT other")
+    run("docker kill --signal NOSUCH other")
+    run("docker stop --time 1 other")
+    run("docker stop other")
+    run("docker kill other")
+    run("docker inspect --format '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Running}}' other")
+    run("docker restart --time 0 other")
+    run("docker rm --force other")
+    run("docker rm --force other")
+    run("docker ps --all --quiet")
