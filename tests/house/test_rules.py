@@ -80,6 +80,7 @@ DOORS = {
     "zstandard": {"image/compression.py"},
     "subprocess": {
         "cli/commands/doctor.py",  # examines a host without a daemon
+        "cli/ssh.py",  # the user's own ssh, to daemons elsewhere
         "cli/credential_programs.py",  # docker-credential-*: of the user, as the user
         "image/busybox.py",  # asks busybox for its applets
         "image/mmdebstrap.py",

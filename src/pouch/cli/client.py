@@ -1,4 +1,4 @@
-"""HTTP/1.1 to the daemon over a unix socket (or tcp), no more of it than this program needs. http.client costs 20 ms to import."""
+"""HTTP/1.1 to the daemon over a unix socket (or TCP, TLS, ssh), no more of it than this program needs. http.client costs 20 ms to import."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pouch.cli.endpoint import Tls
+
 VERSION = "v1.43"
 PIECE = 65536
 HEADERS_LIMIT = 1 << 20
 TICK_SECONDS = 0.5
+CONNECT_SECONDS = 30.0
+PLAIN_PORT, TLS_PORT = 2375, 2376
 
 Query = Mapping[str, object]
 
@@ -23,16 +27,17 @@ Query = Mapping[str, object]
 class Client:
     """Speaks to one daemon; a new connection for every request."""
 
-    def __init__(self, host: str, timeout: float | None = None) -> None:
+    def __init__(self, host: str, timeout: float | None = None, tls: Tls | None = None) -> None:
         self.host = host
         self._timeout = timeout
+        self._tls = tls
 
     def __repr__(self) -> str:
         return f"<Client {self.host}>"
 
     def within(self, seconds: float) -> Client:
         """The same, but no step of a request may take longer."""
-        return Client(self.host, seconds)
+        return Client(self.host, seconds, self._tls)
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """GET and decode the JSON answer."""
@@ -64,8 +69,12 @@ class Client:
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
         return self._exchange(self._connect(), "POST", path, query, headers, body, None)
 
+    def connect(self) -> socket.socket:
+        """A connection for a use of one's own. Raises Unreachable."""
+        return connect(self.host, self._tls)
+
     def _connect(self) -> socket.socket:
-        connection = connect(self.host)
+        connection = self.connect()
         connection.settimeout(self._timeout)
         return connection
 
@@ -97,9 +106,8 @@ class Client:
             response = Response(connection)
         except (ConnectionError, TimeoutError) as error:
             connection.close()
-            raise EngineError(
-                f"error during connect: {method} {path} at {self.host}: {error.strerror or error}"
-            ) from None
+            reason = getattr(connection, "failure", "") or error.strerror or error
+            raise EngineError(f"error during connect: {method} {path} at {self.host}: {reason}") from None
         if response.status >= 400:
             raise response.refusal()
         return response
@@ -242,8 +250,8 @@ def _decoded(content: bytes) -> Any:
         raise EngineError(f"the daemon's answer is no JSON: {content[:60]!r}") from None
 
 
-def connect(host: str) -> socket.socket:
-    """A connection to the daemon at `unix://PATH` or `tcp://HOST:PORT`. Raises Unreachable."""
+def connect(host: str, tls: Tls | None = None) -> socket.socket:
+    """A connection to the daemon at `unix://PATH`, `tcp://HOST:PORT` or `ssh://HOST`. Raises Unreachable."""
     scheme, separator, address = host.partition("://")
     if not separator and host.startswith("/"):
         scheme, address = "unix", host
@@ -252,22 +260,52 @@ def connect(host: str) -> socket.socket:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.connect(address)
             return connection
-        if scheme in {"tcp", "http"} and address:
-            name, _, port = address.rstrip("/").rpartition(":")
-            return socket.create_connection((name.strip("[]"), int(port)))
+        if scheme in {"tcp", "http", "https"} and address:
+            return _connect_tcp(address.rstrip("/"), tls)
+        if scheme == "ssh" and address:
+            from pouch.cli import ssh
+
+            return ssh.connect(address)
     except PermissionError:
         message = f"permission denied while trying to connect to the pouch daemon socket at {host}"
         raise Unreachable(f"{message}\nhint: use root, or a user of the group `pouch`.") from None
     except (OSError, ValueError) as error:
-        if str(error) == "AF_UNIX path too long":
-            raise CliError(
-                f"unable to use the daemon socket {host}: the path is longer than a socket's may be (107 bytes)"
-            ) from None
-        message = f"Cannot connect to the pouch daemon at {host}. Is pouchd running?"
-        raise Unreachable(
-            f"{message}\nhint: `systemctl start pouchd`, or `pouchd` as root; -H and POUCH_HOST choose another socket."
-        ) from None
-    raise CliError(f"unable to parse the daemon's address `{host}`: expected unix://PATH or tcp://HOST:PORT")
+        raise _unreachable(host, scheme, error) from None
+    raise CliError(
+        f"unable to parse the daemon's address `{host}`: expected unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST"
+    )
+
+
+def _unreachable(host: str, scheme: str, error: Exception) -> CliError:
+    if str(error) == "AF_UNIX path too long":
+        return CliError(
+            f"unable to use the daemon socket {host}: the path is longer than a socket's may be (107 bytes)"
+        )
+    message = f"Cannot connect to the pouch daemon at {host}. Is pouchd running?"
+    if scheme != "unix":
+        return Unreachable(f"{message} ({(getattr(error, 'strerror', '') or str(error)).lower()})")
+    return Unreachable(
+        f"{message}\nhint: `systemctl start pouchd`, or `pouchd` as root; -H and POUCH_HOST choose another socket."
+    )
+
+
+def _connect_tcp(address: str, tls: Tls | None) -> socket.socket:
+    name, colon, port = address.rpartition(":")
+    if not colon or "]" in port:
+        name, port = address, str(TLS_PORT if tls else PLAIN_PORT)
+    name = name.strip("[]")
+    connection = socket.create_connection((name, int(port)), CONNECT_SECONDS)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is None:
+        return connection
+    from pouch.cli import tls as wrapping
+
+    try:
+        return wrapping.wrap(connection, name, tls)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def encode(document: object) -> bytes:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from pouch.cli import flags
+from pouch.cli import endpoint, flags
 from pouch.cli.errors import ArgumentError, CliError
 
 TYPE_CHECKING = False
@@ -15,23 +15,35 @@ if TYPE_CHECKING:
 
     from pouch.cli.client import Client
 
-DEFAULT_HOST = "unix:///run/pouch/pouchd.sock"
-
 
 class Context:
     """The surroundings of one call: where the daemon is, and how to reach it."""
 
-    def __init__(self, host: str) -> None:
-        self.host = host
+    def __init__(self, options: flags.Parsed) -> None:
+        """options: the global ones."""
+        self.options = options
         self.path = "pouch"
         """The command as it was called, such as `pouch container run`."""
+        self._daemon: endpoint.Endpoint | None = None
+
+    @property
+    def daemon(self) -> endpoint.Endpoint:
+        """Where the daemon is. Asked late: a context that is broken hinders no command that mends it."""
+        if self._daemon is None:
+            self._daemon = endpoint.choose(self.options)
+        return self._daemon
+
+    @property
+    def host(self) -> str:
+        """The daemon's address."""
+        return self.daemon.host
 
     @property
     def client(self) -> Client:
         """A client of the daemon (connects per request)."""
         from pouch.cli.client import Client
 
-        return Client(self.host)
+        return Client(self.daemon.host, tls=self.daemon.tls)
 
 
 class Command:

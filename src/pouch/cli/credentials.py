@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 
-from pouch.cli import command, credential_programs, names
+from pouch.cli import command, credential_programs, endpoint, names
 from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -54,16 +54,11 @@ class Login:
         return {"X-Registry-Auth": base64.urlsafe_b64encode(text.encode()).decode()}
 
 
-def folder() -> str:
-    """Where the configuration is."""
-    return os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-
-
 class Store:
     """The credentials of one user. Raises CliError that names the file, or the helper, and what is wrong."""
 
     def __init__(self, path: str = "") -> None:
-        self.path = path or os.path.join(folder(), "config.json")
+        self.path = path or os.path.join(endpoint.folder(), "config.json")
         self._config = _read(self.path)
 
     def __repr__(self) -> str:

@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pouch.cli import command, flags, overview, registry
+from pouch.cli import command, endpoint, flags, overview, registry
 from pouch.cli.errors import ApiError, CliError, EngineError, FlagError
 
 GLOBAL_FLAGS = (
     flags.switch("debug", "D", "Show a traceback where the program itself fails"),
     flags.switch("help", "h", "Print usage"),
-    flags.text("host", "H", f"Daemon socket to connect to (POUCH_HOST; default {command.DEFAULT_HOST})"),
+    flags.text("host", "H", f"Daemon socket to connect to (POUCH_HOST; default {endpoint.DEFAULT_HOST})"),
+    *endpoint.FLAGS,
     flags.switch("version", "v", "Print version information and quit"),
 )
 
@@ -77,7 +78,7 @@ def _dispatch(argv: list[str]) -> int:
     if argv[:1] == ["__complete"]:
         from pouch.cli import completion
 
-        return completion.answer(argv[1:], GLOBAL_FLAGS, os.environ.get("POUCH_HOST") or command.DEFAULT_HOST)
+        return completion.answer(argv[1:], GLOBAL_FLAGS)
     try:
         options = flags.parse(GLOBAL_FLAGS, argv, interspersed=False)
     except FlagError as error:
@@ -92,7 +93,7 @@ def _dispatch(argv: list[str]) -> int:
 
         print(f"pouch version {__version__}")
         return 0
-    context = command.Context(options.text("host") or os.environ.get("POUCH_HOST") or command.DEFAULT_HOST)
+    context = command.Context(options)
     words = options.args
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"] if words[1:] else []

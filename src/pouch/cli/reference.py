@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pouch.cli import flags, main, registry
+from pouch.cli import endpoint, flags, main, registry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pouch.cli.command import Command
 
-_HEAD = """# The command line
+INTRODUCTION = """Flags are as with Docker: `-itd` is `-i -t -d`, `--name=x` is `--name x`, `--` ends the flags. `run`, `create`, `exec` and `top` take
+no flag of theirs after the first argument: what follows belongs to the container's command."""
+
+EXIT_CODES = """`run`, `start -a`, `attach` and `exec` end with the code of the container's process (128 + n for signal n). Besides: 125 the
+daemon refused or a flag is wrong, 126 the program cannot be executed, 127 it was not found, 130 interrupted, 141 nobody reads the output, 1 anything else."""
+
+ENVIRONMENT = {
+    "POUCH_HOST": f"The daemon's socket, where -H is not given (default {endpoint.DEFAULT_HOST}).",
+    "POUCH_DEBUG": "1 shows a traceback where the program itself fails, as -D does.",
+    "DOCKER_CONFIG": "The folder of the configuration, config.json (default ~/.docker).",
+    "NO_COLOR": "If it is not empty, nothing is coloured.",
+    "CLICOLOR": "0: nothing is coloured.",
+    "CLICOLOR_FORCE": "Anything but 0: coloured also where the output is no terminal.",
+    "TERM": "With dumb, nothing is coloured and no line is redrawn.",
+    "COLUMNS": "How wide help and tables are, where the terminal does not say it.",
+}
+"""Variables that the program reads, with what they do."""
+
+_HEAD = f"""# The command line
 
 Written by `scripts/make-docs` from the commands themselves: change them, not this file.
 
-Flags are as with Docker: `-itd` is `-i -t -d`, `--name=x` is `--name x`, `--` ends the flags. `run`, `create`, `exec` and `top` take
-no flag of theirs after the first argument: what follows belongs to the container's command.
+{INTRODUCTION}
 
-Exit codes: `run`, `start -a`, `attach` and `exec` end with the code of the container's process (128 + n for signal n). Besides: 125 the
-daemon refused or a flag is wrong, 126 the program cannot be executed, 127 it was not found, 130 interrupted, 1 anything else.
+Exit codes: {EXIT_CODES}
 """
 
 
@@ -30,19 +46,25 @@ def markdown() -> str:
 def _global() -> Iterator[str]:
     yield "## Global options"
     yield from _table(main.GLOBAL_FLAGS)
+    yield "## Environment"
+    yield ""
+    yield "| variable | meaning |"
+    yield "|---|---|"
+    yield from (f"| `{name}` | {_escaped(meaning)} |" for name, meaning in ENVIRONMENT.items())
+    yield ""
 
 
 def _sections() -> Iterator[str]:
     written: dict[str, str] = {}
-    for path, module in _commands():
+    for path, module in commands():
         if module in written:
             continue
-        names = [other for other, same in _commands() if same == module]
+        names = [other for other, same in commands() if same == module]
         written[module] = path
         yield from _section(path, names[1:], command_of(module))
 
 
-def _commands() -> Iterator[tuple[str, str]]:
+def commands() -> Iterator[tuple[str, str]]:
     """Every way to call every command: its path and its module."""
     for name, (module, _) in sorted(registry.TOP.items()):
         yield f"pouch {name}", module

@@ -110,6 +110,7 @@ GROUPS: dict[str, tuple[str, Entries]] = {
         "Manage the daemon and the host",
         {
             "df": ("system_df", "Show disk usage"),
+            "dial-stdio": ("system_dial_stdio", ""),
             "doctor": COMMON["doctor"],
             "events": OTHERS["events"],
             "info": OTHERS["info"],

@@ -116,9 +116,9 @@ def test_nobody_listening_says_what_to_do(tmp_path):
         clients.Client(f"unix://{tmp_path}/s").get("/x")
 
 
-@pytest.mark.parametrize("host", ["foo", "unix://", "tcp://", "ssh://x"])
+@pytest.mark.parametrize("host", ["foo", "unix://", "tcp://", "ssh://", "ftp://x"])
 def test_an_address_that_is_none_says_what_is_expected(host):
-    with pytest.raises(CliError, match="expected unix://PATH or tcp://HOST:PORT"):
+    with pytest.raises(CliError, match="expected unix://PATH, tcp://HOST:PORT or ssh://"):
         clients.Client(host).get("/x")
 
 
