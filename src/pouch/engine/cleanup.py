@@ -32,8 +32,9 @@ async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool
     if record.networks:
         async with _going_on(record, "take it from its networks"):
             await equipment.pools.fs(wiring.take_away, equipment, record)
-        async with _going_on(record, "give its addresses back"):
-            await equipment.pools.db(equipment.database.release_addresses, record.id)
+        if record.upgrade is None:  # else they are for the next run
+            async with _going_on(record, "give its addresses back"):
+                await equipment.pools.db(equipment.database.release_addresses, record.id)
     async with _going_on(record, "remove its cgroup"):
         await equipment.pools.fs(cgroup.remove, _group(equipment, record))
     async with _going_on(record, "take its mounts away"):

@@ -149,6 +149,7 @@ class Containers:
                 f"You cannot remove a {status} container {one.id}. {advice} the container before attempting removal or force remove"
             )
         if force:
+            one.end_visits()
             self._life.interrupt(one, signals.KILL)
             await self._kill_now(one)
         async with one.lock:

@@ -109,6 +109,7 @@ class Engine:
     async def close(self) -> None:
         """Let go: containers go on."""
         self.events.close()
+        self.files.close()
         await self._jobs.close()
         await self.transfers.close()
         await self._health.close()

@@ -95,6 +95,9 @@ def users(containers: shelf.Shelf) -> dict[str, list[image_room.User]]:
     found: dict[str, list[image_room.User]] = {}
     for one in containers:
         found.setdefault(one.record.image_id, []).append(image_room.User(one.id, running=one.running))
+        former = one.record.upgrade.former if one.record.upgrade is not None else None
+        if former is not None and former.image_id != one.record.image_id:
+            found.setdefault(former.image_id, []).append(image_room.User(one.id, running=one.running))
     return found
 
 

@@ -94,7 +94,7 @@ class Launcher:
         equipment = self._equipment
         notify: boot.NotifySocket | None = None
         paths = await self._volumes.mount(record)
-        copies = equipment.snapshots.copies or (paths and not record.state.started_at)
+        copies = equipment.snapshots.copies or (paths and (not record.state.started_at or record.unfilled))
         pool = equipment.pools.long if copies else equipment.pools.fs
         prepared = await pool(prepare.prepare, equipment, record, place.base, place.addressing, paths)
         try:

@@ -77,6 +77,7 @@ class Lifecycle:
         """Raises StartFailed and what `prepare` raises; then nothing of it is left."""
         record = dataclasses.replace(one.record, intent=records.Intent.START, stopped_by_user=False)
         await self._shelf.save(one, record)
+        one.end_visits(writers=True)  # of the last run
         one.killed_at_start = False
         try:
             record, place = await self._launcher.reserve(record)
@@ -106,7 +107,7 @@ class Lifecycle:
         if record.config.rich is not None:
             waits = prepared.plan is not None and prepared.plan.ready is rich_plan.Ready.NOTIFY
             boot_state = container.Boot.STARTING if waits else container.Boot.RUNNING
-        record = dataclasses.replace(record, intent=records.Intent.NONE).with_state(
+        record = dataclasses.replace(record, intent=records.Intent.NONE, unfilled=()).with_state(
             status=container.Status.RUNNING,
             boot=boot_state,
             init=prepared.plan.init if prepared.plan else "",
@@ -320,6 +321,7 @@ class Lifecycle:
         volumes = volumes or one.record.remove_volumes
         record = dataclasses.replace(one.record, intent=records.Intent.REMOVE, remove_volumes=volumes)
         await self._shelf.note(one, record.with_state(status=container.Status.REMOVING))
+        one.end_visits()
         one.attachments.abandon()
         try:
             await self._equipment.pools.fs(_erase, self._equipment, one.id)

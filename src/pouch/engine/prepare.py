@@ -156,9 +156,9 @@ class _Preparation:
         for one in wanted:
             if inroot.exists(view, one.target) and not stat.S_ISDIR(inroot.stat(view, one.target).st_mode):
                 raise errors.InvalidInput(f"cannot mount volume over existing file, file exists {one.target}")
-        if self._record.state.started_at:
-            return
         for one in wanted:
+            if self._record.state.started_at and one.source not in self._record.unfilled:
+                continue
             if not (one.volume is not None and one.volume.no_copy):
                 self._warnings += self._equipment.volumes.fill(one.source, self._volumes[one.source], view, one.target)
 

@@ -62,6 +62,16 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """An upgrade that is under way. Noted before anything is done, and gone when it is finished or taken back."""
+
+    running: bool
+    """It ran when that began, and shall run in the end."""
+    former: Record | None = None
+    """What it was before, once it may be something else: what to go back to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One container. Frozen: every change is a new value that is written before it is believed."""
 
@@ -101,6 +111,9 @@ class Record:
     healthcheck: health.Check | None = None
     """The client's over the image's."""
     shell: tuple[str, ...] = ()
+    unfilled: tuple[str, ...] = ()
+    """Names of its volumes that came with an upgrade: what its image has for them is copied at the next start."""
+    upgrade: Upgrade | None = None
     remove_volumes: bool = False
     """With the removal that is under way its anonymous volumes go."""
 

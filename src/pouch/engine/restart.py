@@ -13,7 +13,7 @@ STEADY_SECONDS = 10.0
 def wanted(record: records.Record, exit_code: int) -> bool:
     """Whether the policy asks for another run after this end."""
     policy = record.config.host.restart_policy
-    if record.stopped_by_user:
+    if record.stopped_by_user or record.upgrade is not None:  # whoever upgrades it starts it
         return False
     match policy.name:
         case "always" | "unless-stopped":

@@ -110,6 +110,23 @@ class Database(image_records.ImageRecords, network_records.NetworkRecords, volum
             cursor = run.execute("UPDATE containers SET record = ? WHERE id = ?", (record, id))
             _expect_one(cursor, id)
 
+    def move_container(self, id: str, record: bytes, image_id: str) -> tuple[str, ...]:
+        """Replace the record by one of another image, which from then on stays. NotFound where that is gone.
+
+        The ids of the images that go, as in `delete_container`.
+        """
+        with self._transaction() as run:
+            if run.execute("SELECT 1 FROM images WHERE id = ?", (image_id,)).fetchone() is None:
+                raise errors.NotFound(f"No such image: {image_id}")
+            cursor = run.execute("UPDATE containers SET record = ?, image_id = ? WHERE id = ?", (record, image_id, id))
+            _expect_one(cursor, id)
+            return _drop_doomed(run)
+
+    def flush(self) -> None:
+        """Have on the disk what was written so far: a power cut cannot take it back any more."""
+        with self._lock, self._translated():
+            self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+
     def rename_container(self, id: str, name: str) -> None:
         """Give another name. Conflict in Docker's sentence when it is taken, also by this container itself."""
         with self._transaction() as run:
@@ -125,12 +142,7 @@ class Database(image_records.ImageRecords, network_records.NetworkRecords, volum
         with self._transaction() as run:
             network_records.release(run, id)
             run.execute("DELETE FROM containers WHERE id = ?", (id,))
-            doomed = run.execute(
-                "SELECT id FROM images WHERE doomed AND NOT EXISTS (SELECT 1 FROM tags WHERE image_id = images.id) "
-                "AND NOT EXISTS (SELECT 1 FROM containers WHERE image_id = images.id)"
-            ).fetchall()
-            run.executemany("DELETE FROM images WHERE id = ?", doomed)
-        return tuple(str(row[0]) for row in doomed)
+            return _drop_doomed(run)
 
     def containers(self) -> list[ContainerRow]:
         """All, oldest first."""
@@ -276,6 +288,16 @@ def _statements(script: str) -> Iterator[str]:
             pending = ""
     if pending.strip():
         yield pending
+
+
+def _drop_doomed(run: sqlite3.Connection) -> tuple[str, ...]:
+    """Images that were removed by force under their containers, and have none any more; their ids."""
+    doomed = run.execute(
+        "SELECT id FROM images WHERE doomed AND NOT EXISTS (SELECT 1 FROM tags WHERE image_id = images.id) "
+        "AND NOT EXISTS (SELECT 1 FROM containers WHERE image_id = images.id)"
+    ).fetchall()
+    run.executemany("DELETE FROM images WHERE id = ?", doomed)
+    return tuple(str(row[0]) for row in doomed)
 
 
 def _expect_one(cursor: sqlite3.Cursor, container_id: str) -> None:

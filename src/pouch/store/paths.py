@@ -36,6 +36,7 @@ class Paths:
         ├── containers/<id>/        0711: hosts, hostname, resolv.conf
         │   ├── rw/{upper,work}     0700: the container's own files, with the container's own ids
         │   ├── rw/tree             instead of these: its copy of all files, where no overlay can be
+        │   ├── former/             rw/ of before an upgrade, until the new image is known to serve
         │   ├── seed/               a lower layer just below upper: our files, no part of the container's changes
         │   └── log/                0700: what the container wrote
         ├── volumes/<name>/         0700: a volume of this host, like the layers out of reach for its users
@@ -101,6 +102,10 @@ class Paths:
     def rw(self, container_id: str) -> str:
         """Parent of a container's upper and work directories: one mount point for both."""
         return f"{self.containers(container_id)}/rw"
+
+    def former(self, container_id: str) -> str:
+        """What `rw` was before an upgrade that is under way."""
+        return f"{self.containers(container_id)}/former"
 
     def upper(self, container_id: str) -> str:
         """What the container changed: overlay's upper directory. Exists from the first mount on."""

@@ -71,7 +71,7 @@ async def test_all_that_run_are_stopped_with_their_own_timeout_and_not_as_their_
         shelved("d", container.Status.PAUSED),
     ]
     equipment = types.SimpleNamespace(settings=types.SimpleNamespace(stop_timeout=10))
-    await containers.Containers(equipment, boxes, life, None).stop_all()
+    await containers.Containers(equipment, boxes, life, None, None).stop_all()
     assert life.done[0] == "no restarts"
     assert sorted(life.done[1:]) == [
         ("a", 10.0, False),

@@ -243,6 +243,28 @@ def test_a_doomed_image_stays_where_it_is_wanted_again(database, saved):
     assert [row.id for row in database.images()] == [chain("1")]
 
 
+def test_a_container_that_moves_to_another_image_frees_the_first_and_keeps_the_second(database):
+    image(database, "1", [chain("a")], ["x:1"])
+    image(database, "2", [chain("b")], ["x:2"])
+    database.insert_container("c", "c", 1, b"{}", image_id=chain("1"))
+    database.remove_image(chain("1"), ["x:1"], delete=True)
+    assert database.move_container("c", b"[]", chain("2")) == (chain("1"),)
+    assert [row.id for row in database.images()] == [chain("2")]
+    assert database.containers()[0].record == b"[]"
+    assert not database.delete_image(chain("2"))
+    database.flush()
+
+
+def test_a_container_does_not_move_to_an_image_that_is_gone(database):
+    image(database, "1", [chain("a")], ["x:1"])
+    database.insert_container("c", "c", 1, b"{}", image_id=chain("1"))
+    with pytest.raises(errors.NotFound, match="No such image"):
+        database.move_container("c", b"[]", chain("2"))
+    with pytest.raises(errors.NotFound, match="No such container"):
+        database.move_container("d", b"[]", chain("1"))
+    assert database.containers()[0].record == b"{}"
+
+
 def test_a_container_of_an_image_that_is_gone_is_refused(database):
     with pytest.raises(errors.NotFound, match="No such image"):
         database.insert_container("c", "c", 1, b"{}", image_id=chain("1"))
