@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pouch.engine import pools as thread_pools
 from pouch.engine import record as records
 from pouch.engine.attachments import Attachments
+from pouch.image import visiting
 from pouch.spec import container, errors
 from pouch.store import db
 
@@ -57,6 +58,8 @@ class Container:
         """Set while it does not run: those who follow its log stop then."""
         if not self.running:
             self.ended.set()
+        self.visits: set[visiting.Visit] = set()
+        """Processes that handle its files for clients."""
         self._waiters: list[tuple[str, asyncio.Future[int]]] = []
 
     def __repr__(self) -> str:
@@ -89,6 +92,12 @@ class Container:
         if not self.running or self.record.run is None:
             raise errors.Conflict(f"Container {self.id} is not running")
         return self.record.run
+
+    def end_visits(self, *, writers: bool = False) -> None:
+        """End the processes that handle its files, or those alone that write them: they hold its mounts."""
+        for visit in tuple(self.visits):
+            if not writers or visit.errand.what == "put":
+                visit.kill()
 
     def add_waiter(self, condition: str) -> asyncio.Future[int]:
         """A future that gets the exit code when the condition comes true."""

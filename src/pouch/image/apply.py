@@ -64,7 +64,7 @@ class Applier:
         self._most = most
         self._touched = _Names()
         """What this layer has something at or below; only where whiteouts can ask for it."""
-        self._times = _Times()
+        self._times: Times = Times()
 
     def apply(self, reader: tar.Reader) -> None:
         """Write all entries. Raises CorruptData naming the entry; OSError for what the file system refuses."""
@@ -322,14 +322,16 @@ def _is_in(row: array.array[int], value: int) -> bool:
     return place < len(row) and row[place] == value
 
 
-class _Times:
+class Times:
     """Modification times of directories, put right after the last change in each: every child that is made or deleted changes them.
 
     A directory that only gets another child keeps the time it has. Directories are told by their inode, since links can lead to
     one by several names. Few are held at once: a directory that is written to again later is simply looked at again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = True) -> None:
+        """keeps: whether a directory that only gets another child keeps the time it has."""
+        self._keeps = keeps
         self._known: dict[bytes, bool] = {}
         """Of paths that were looked at, b"" for the root: whether what is made there inherits nothing."""
         self._found: dict[int, tuple[bytes, int]] = {}
@@ -375,7 +377,7 @@ class _Times:
         """known: the time is what it is to be; else one that is known already stays."""
         if len(self._known) >= _MOST_TIMES:
             self.settle()
-        if known or status.st_ino not in self._found:
+        if known or (self._keeps and status.st_ino not in self._found):
             self._found[status.st_ino] = (path, mtime)
         alone = not status.st_mode & stat.S_ISGID and not _has_default_acl(path or b"/")
         self._known[path] = alone

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pouch.image import tar, tarwriter
 from pouch.spec import errors
 
-_SEEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_GONE = frozenset({errno.ENOENT, errno.ESTALE})
+SEEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+GONE = frozenset({errno.ENOENT, errno.ESTALE})
 _KEPT = ("user.", "security.capability", "system.posix_acl_")
 """Extended attributes that belong to a file wherever it is; others are marks of overlay's or of this host's security modules."""
 _BLOCK = 512
@@ -42,15 +42,15 @@ class Packer:
         sockets, which no archive holds. Raises KernelError naming the path.
         """
         try:
-            seen = os.open(name, _SEEN, dir_fd=above)
+            seen = os.open(name, SEEN, dir_fd=above)
         except OSError as error:
-            if error.errno in _GONE:
+            if error.errno in GONE:
                 return -1
-            raise _failed("open", path, error) from error
+            raise failed("open", path, error) from error
         try:
             return self._opened(path, seen)
         except OSError as error:
-            raise _failed("read", path, error) from error
+            raise failed("read", path, error) from error
         finally:
             os.close(seen)
 
@@ -80,7 +80,7 @@ class Packer:
             return -1
         else:
             device = (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind != stat.S_IFIFO else (0, 0)
-            xattrs = self._xattrs(path, f"/proc/self/fd/{seen}")
+            xattrs = self._node_xattrs(path, seen)
             self._writer.add(_entry(path, _NODES[kind], status, device=device, xattrs=xattrs))
         if status.st_nlink > 1:
             self._first[status.st_dev, status.st_ino] = path
@@ -98,7 +98,7 @@ class Packer:
         self._writer.add(_entry(path, tar.Kind.DIRECTORY, status, xattrs=self._xattrs(path, fd)))
 
     def _file(self, path: bytes, seen: int, status: os.stat_result) -> None:
-        fd = os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = self._reopened(seen)
         try:
             entry = _entry(path, tar.Kind.FILE, status, size=status.st_size, xattrs=self._xattrs(path, fd))
             missing = self._writer.add_file(entry, fd, holes=status.st_blocks * _BLOCK < status.st_size)
@@ -106,6 +106,14 @@ class Packer:
             os.close(fd)
         if missing:
             self._warn(f"{tar.shown(path)} was cut while it was read: its last {missing} bytes are zeros")
+
+    def _reopened(self, seen: int) -> int:
+        """A file that was only looked at, to be read."""
+        return os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _node_xattrs(self, path: bytes, seen: int) -> Mapping[bytes, bytes]:
+        """Of a device or a fifo, which is not opened."""
+        return self._xattrs(path, f"/proc/self/fd/{seen}")
 
     def _xattrs(self, path: bytes, file: int | str) -> Mapping[bytes, bytes]:
         found: dict[bytes, bytes] = {}
@@ -154,7 +162,8 @@ def _entry(
     )
 
 
-def _failed(call: str, path: bytes, error: OSError) -> errors.PouchError:
+def failed(call: str, path: bytes, error: OSError) -> errors.PouchError:
+    """What is said of a file that could not be packed, or of a sink that takes no more."""
     if isinstance(error, BrokenPipeError):
         return errors.Unavailable("nobody reads the archive any more")
     return errors.KernelError(call, tar.shown(path), error.errno or errno.EIO)

@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
     """
     size, files, ratio = map(int, arguments[:3])
     sight, places = (arguments[3], arguments[4:]) if len(arguments) > 3 else (LOWEST, [])
-    stage, tar_fd, report = _first_stage(ratio)
+    stage, tar_fd, report = first_stage(ratio)
     warnings: list[str] = []
     kind = message = ""
     intake = applier = None
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
             message = f"entry {tar.shown(error.filename)}: {message}"
     except Exception as error:  # noqa: BLE001 - there is nobody else who could tell
         kind, message = "system", f"{type(error).__name__}: {error}"
-    kind, message = _first(stage, report, kind, message)
+    kind, message = first(stage, report, kind, message)
     if sight == ALONE and kind in ("corrupt", "system"):
         kind = BELOW  # what is wrong, if anything, is told by who sees all
     if len(warnings) > MOST_WARNINGS:
@@ -145,8 +145,8 @@ def _confine(target: str, work: str, point: str, *below: str) -> None:
     confine.into(target, KEPT)
 
 
-def _first_stage(ratio: int) -> tuple[int, int, int]:
-    """Start the first stage, which takes over standard input. Its pid, the tar, and what it reports."""
+def first_stage(ratio: int, *others: int) -> tuple[int, int, int]:
+    """Start the first stage, which takes over standard input: its pid, the tar, and what it reports. others: descriptors it must not have."""
     tar_fd, sink = os.pipe()
     report, said = os.pipe()
     with contextlib.suppress(OSError):  # a limit of the user's (pipe(7))
@@ -160,7 +160,7 @@ def _first_stage(ratio: int) -> tuple[int, int, int]:
     try:
         from pouch.image import inflate  # noqa: PLC0415 - this process alone needs it
 
-        for fd in (1, 2, tar_fd, report):
+        for fd in (1, 2, tar_fd, report, *others):
             os.close(fd)
         inflate.run(sink, said, ratio)
         code = 0
@@ -168,7 +168,7 @@ def _first_stage(ratio: int) -> tuple[int, int, int]:
         os._exit(code)
 
 
-def _first(stage: int, report: int, kind: str, message: str) -> tuple[str, str]:
+def first(stage: int, report: int, kind: str, message: str) -> tuple[str, str]:
     """What went wrong first: a stream that could not be decompressed also ends the tar too early."""
     if kind not in ("", "corrupt"):
         return kind, message

@@ -128,6 +128,7 @@ class _Program(ctypes.Structure):
 
 
 _capset = libc.Call("capset", ctypes.POINTER(_Header), ctypes.POINTER(_Data))
+_capget = libc.Call("capget", ctypes.POINTER(_Header), ctypes.POINTER(_Data))
 
 
 def into(root: str, keep: Collection[str]) -> None:
@@ -136,11 +137,56 @@ def into(root: str, keep: Collection[str]) -> None:
     For a single-threaded process without open directories. CAP_SYS_CHROOT, CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH would let it out
     again and cannot be kept. Capabilities that the process does not have are left out.
     """
-    if {"CAP_SYS_CHROOT", "CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"} & set(keep):
-        raise errors.InvalidInput(f"a process that keeps {', '.join(sorted(keep))} is not confined")
+    _check(keep)
     kept = set(keep) & _permitted()
     _chroot(root)
     _keep(kept)
+
+
+def join(mount_namespace: int, user_namespace: int | None = None) -> None:
+    """Enter a container's mount namespace, and its user namespace first, whose root this process then is: outside it, it is nobody.
+
+    For a single-threaded process. Raises KernelError.
+    """
+    if user_namespace is not None:
+        libc.setns(user_namespace, libc.CLONE_NEWUSER, "user namespace")
+        try:
+            os.setgroups([])
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        except OSError as error:
+            raise errors.KernelError("setresuid", "user namespace", error.errno or errno.EIO) from error
+    libc.setns(mount_namespace, libc.CLONE_NEWNS, "mount namespace")
+
+
+def behind(root: str) -> None:
+    """Make a copy of all mounts at and below `root` this process's root directory, in which no device can be opened.
+
+    The copy belongs to this process alone and ends with it; what is mounted later does not appear in it. The process keeps its
+    capabilities: it is confined once it has called `keep`. Raises KernelError; ENOSYS before Linux 5.12.
+    """
+    copy = libc.open_tree(root, libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
+    try:
+        attributes = libc.MountAttr(attr_set=libc.MOUNT_ATTR_NODEV | libc.MOUNT_ATTR_NOSUID)
+        libc.mount_setattr(copy, attributes, root, recursive=True)
+        at(copy, root)
+    finally:
+        os.close(copy)
+
+
+def at(directory: int, name: str) -> None:
+    """Make an open directory this process's root directory. `name` is for errors."""
+    try:
+        os.fchdir(directory)
+        os.chroot(".")
+    except OSError as error:
+        raise errors.KernelError("chroot", name, error.errno or errno.EIO) from error
+
+
+def keep(names: Collection[str]) -> None:
+    """Give up all capabilities but these (names), for good. Those that let a process out of its root cannot be kept, see `into`."""
+    _check(names)
+    _keep(set(names) & _held())
 
 
 def sealed() -> None:
@@ -221,6 +267,19 @@ def _filter(machine: str, allowed: Mapping[str, int], checked: Mapping[int, tupl
     except errors.KernelError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
             raise
+
+
+def _check(kept: Collection[str]) -> None:
+    if {"CAP_SYS_CHROOT", "CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"} & set(kept):
+        raise errors.InvalidInput(f"a process that keeps {', '.join(sorted(kept))} is not confined")
+
+
+def _held() -> frozenset[str]:
+    """As `_permitted`, without /proc: capget(2)."""
+    words = (_Data * 2)()
+    _capget("this process", ctypes.byref(_Header(_VERSION_3, 0)), words)
+    held = words[0].permitted | words[1].permitted << 32
+    return frozenset(name for number, name in enumerate(capability.NAMES) if held >> number & 1)
 
 
 def _permitted() -> frozenset[str]:

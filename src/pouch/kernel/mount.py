@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import threading
@@ -23,6 +24,8 @@ _LONGEST_DATA = 4095
 """Bytes of the option string that mount(2) takes: a page with its end."""
 MOST_LAYERS = 500
 """Lower directories of one overlay: OVL_MAX_STACK of fs/overlayfs, the same in every kernel."""
+MOST_MOUNTS = 1 << 14
+"""Of a namespace, that are looked at."""
 _SIZE = re.compile(r"[0-9]+[kKmMgG%]?")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _ATTRIBUTES = {
@@ -263,6 +266,22 @@ def _mounted() -> Iterator[bytes]:
         for line in lines:
             point = line.split(b" ", 5)[4]
             yield unescape(point) if b"\\" in point else point
+
+
+def devices(pid: int) -> Iterator[tuple[int, str, bytes]]:
+    """Of each mount in a process's mount namespace: the device number its files have (stat(2)), the file system's type, the mount point.
+
+    Raises NotFound where the process is gone. At most MOST_MOUNTS are told: a container makes as many as it likes.
+    """
+    try:
+        with open(f"/proc/{pid}/mountinfo", "rb") as lines:
+            for line in itertools.islice(lines, MOST_MOUNTS):
+                before, _, after = line.partition(b" - ")
+                fields = before.split(b" ", 5)
+                major, _, minor = fields[2].partition(b":")
+                yield os.makedev(int(major), int(minor)), os.fsdecode(after.split(b" ", 1)[0]), unescape(fields[4])
+    except OSError as error:  # EINVAL: it has ended, and has no namespaces any more
+        raise errors.NotFound(f"process {pid} is gone") from error
 
 
 def unescape(text: bytes) -> bytes:

@@ -213,7 +213,7 @@ class Connection:
         await self._writer.drain()
 
     async def _send_stream(self, request: message.Request, answer: message.Stream) -> None:
-        headers = [*self._common, ("Content-Type", answer.content_type)]
+        headers = [*self._common, ("Content-Type", answer.content_type), *answer.headers]
         outlet = _Outlet(self, h11.Response(status_code=200, headers=headers, reason="OK"))
         if not answer.checked or request.method == "HEAD":
             outlet.begin()

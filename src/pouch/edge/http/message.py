@@ -119,6 +119,7 @@ class Stream:
     pieces: AsyncIterator[bytes]
     must_finish: bool = False
     checked: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

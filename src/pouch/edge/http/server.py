@@ -17,6 +17,7 @@ from pouch.edge.http import (
     containers,
     events,
     execs,
+    files,
     images,
     message,
     networks,
@@ -24,6 +25,7 @@ from pouch.edge.http import (
     system,
     tls,
     transfers,
+    upgrades,
     volumes,
 )
 from pouch.engine import facade as engine
@@ -46,6 +48,8 @@ def routes(facade: engine.Facade) -> list[message.Route]:
         *events.routes(facade),
         *networks.routes(facade),
         *volumes.routes(facade),
+        *files.routes(facade),
+        *upgrades.routes(facade),
         *absent.routes(facade),
     ]
 

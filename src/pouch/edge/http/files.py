@@ -1,0 +1,70 @@
+"""Files of containers: `/containers/{id}/archive`."""
+
+from __future__ import annotations
+
+import base64
+
+from pouch.edge.http import message
+from pouch.edge.http.message import Answer, Reply, Request, Route, Stream
+from pouch.engine import facade as engine
+from pouch.engine import views
+from pouch.spec import errors
+
+_TAR = "application/x-tar"
+
+
+def routes(facade: engine.Facade) -> tuple[Route, ...]:
+    """The noun's routes."""
+    noun = Files(facade.files)
+    place = "/containers/{name}/archive"
+    return (
+        Route("HEAD", place, noun.stat),
+        Route("GET", place, noun.get),
+        Route("PUT", place, noun.put, changes=True),
+    )
+
+
+class Files:
+    """The handlers."""
+
+    def __init__(self, files: engine.FilesFacade) -> None:
+        self._files = files
+
+    async def stat(self, request: Request) -> Answer:
+        """What stands at a path."""
+        return Reply(200, headers=_header(await self._files.stat(request.name, _path(request))))
+
+    async def get(self, request: Request) -> Answer:
+        """`docker cp` from a container."""
+        found, pieces = await self._files.get(request.name, _path(request))
+        return Stream(_TAR, pieces, checked=True, headers=_header(found))
+
+    async def put(self, request: Request) -> Answer:
+        """`docker cp` to a container."""
+        await self._files.put(
+            request.name,
+            _path(request),
+            request.body.chunks(),
+            no_overwrite_dir_non_dir=request.flag("noOverwriteDirNonDir"),
+            copy_uid_gid=request.flag("copyUIDGID"),
+        )
+        return Reply(200)
+
+
+def _path(request: Request) -> str:
+    path = request.text("path")
+    if not path:
+        raise errors.InvalidInput("bad parameter: path cannot be empty")
+    return path
+
+
+def _header(found: views.PathStat) -> tuple[tuple[str, str], ...]:
+    document = {
+        "name": found.name,
+        "size": found.size,
+        "mode": found.mode,
+        "mtime": found.mtime,
+        "linkTarget": found.link_target,
+    }
+    encoded = base64.b64encode(message.encode(document).strip()).decode()
+    return (("X-Docker-Container-Path-Stat", encoded),)
