@@ -115,10 +115,17 @@ class Terminal:
 @contextlib.contextmanager
 def on_terminal(daemon: FakeDaemon, *argv: str, rows: int = 33, columns: int = 77) -> Iterator[Terminal]:
     """The program with a terminal for stdin, stdout and stderr."""
+    with on_terminal_of(command(daemon, *argv), rows=rows, columns=columns) as terminal:
+        yield terminal
+
+
+@contextlib.contextmanager
+def on_terminal_of(argv: list[str], rows: int = 33, columns: int = 77) -> Iterator[Terminal]:
+    """Any program with a terminal for stdin, stdout and stderr."""
     master, slave = pty.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     # The terminal becomes its controlling one, so that SIGWINCH reaches it.
-    program = ["setsid", "--ctty", *command(daemon, *argv)]
+    program = ["setsid", "--ctty", *argv]
     process = subprocess.Popen(program, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import ssl
 
 import pytest
 from support import certificates, edge_client, fake_engine
+from support.tcp_edge import mutual, serving
 
-from pouch.edge.http import server, tls
+from pouch.edge.http import tls
 from pouch.spec import container, errors
 
 
@@ -24,23 +24,6 @@ def authority(tmp_path_factory):
 def files(authority):
     """The server's pair."""
     return authority.server()
-
-
-@contextlib.asynccontextmanager
-async def serving(terms):
-    """A server on a free port of loopback over a fake engine: the engine, the server, and its port."""
-    engine = fake_engine.FakeEngine()
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        sock.setblocking(False)
-        http = await server.serve(engine, sock, version="0.1.0", terms=terms)
-        try:
-            yield engine, http, sock.getsockname()[1]
-        finally:
-            await http.close(1.0)
-
-
-def mutual(authority, files, *names):
-    return tls.Terms(certificate=files.certificate, key=files.key, authority=authority.certificate, names=names)
 
 
 def presenting(authority, pair=None):
