@@ -106,6 +106,22 @@ GROUPS: dict[str, tuple[str, Entries]] = {
             "remove": ("network_rm", ""),
         },
     ),
+    "context": (
+        "Manage contexts: daemons by name",
+        {
+            "create": ("context_create", "Create a context"),
+            "export": ("context_export", "Export a context to a tar archive FILE or a tar stream on STDOUT"),
+            "import": ("context_import", "Import a context from a tar or zip file"),
+            "inspect": ("context_inspect", "Display detailed information on one or more contexts"),
+            "list": ("context_ls", ""),
+            "ls": ("context_ls", "List contexts"),
+            "remove": ("context_rm", ""),
+            "rm": ("context_rm", "Remove one or more contexts"),
+            "show": ("context_show", "Print the name of the current context"),
+            "update": ("context_update", "Update a context"),
+            "use": ("context_use", "Set the context that pouch uses"),
+        },
+    ),
     "system": (
         "Manage the daemon and the host",
         {
