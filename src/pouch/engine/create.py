@@ -9,16 +9,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pouch.engine import endpoints, groups, mounts, prepare, rich_choice
+from pouch.engine import endpoints, groups, limits, mounts, prepare, rich_choice
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
-from pouch.kernel import cgroup, process
+from pouch.kernel import process
 from pouch.network import files as network_files
 from pouch.network import policy
 from pouch.spec import container, errors, health, network
 
-_LEAST_MEMORY = 6 << 20
 _MODES = ("", "host", "private")
 _HOSTNAME_LONGEST = 63
 _NOT_OWN = (network.Mode.HOST, network.Mode.CONTAINER, network.Mode.NAMESPACE)
@@ -185,7 +184,10 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
     for text in (*host.cap_add, *host.cap_drop):
         capabilities.name(text)
     build.security_options(host.security_opt)
-    _check_resources(host.resources)
+    limits.check(host.resources)
+    limits.check_devices(host)
+    _check_storage(host)
+    _check_uts(config)
     _check_sysctls(host)
     _check_ulimits((*host.ulimits,))
     if not -1000 <= host.oom_score_adj <= 1000:
@@ -238,19 +240,7 @@ def check_host(wanted: container.HostConfig, host: inputs.Host) -> None:
     if profile not in ("", "unconfined"):
         seccomp.resolve(build.own_profile(profile), capabilities=(), machine=host.machine, kernel=host.kernel)
     groups.told(wanted.cgroup_parent, "x", systemd=host.systemd_cgroup)
-    limits = wanted.resources
-    if host.cpus and limits.nano_cpus > len(host.cpus) * 10**9:
-        raise errors.InvalidInput(
-            f"Range of CPUs is from 0.01 to {len(host.cpus):.2f}, as there are only {len(host.cpus)} CPUs available"
-        )
-    if not limits.cpuset_cpus:
-        return
-    missing = cgroup.parse_list(limits.cpuset_cpus) - host.cpus
-    if host.cpus and missing:
-        raise errors.InvalidInput(
-            f"Requested CPUs are not available - requested {limits.cpuset_cpus}, "
-            f"available: {','.join(str(number) for number in sorted(host.cpus))}"
-        )
+    limits.check_host(wanted.resources, host)
 
 
 def log_size(options: Mapping[str, str], default: int) -> int:
@@ -266,23 +256,21 @@ def log_size(options: Mapping[str, str], default: int) -> int:
     return int(digits) * factor
 
 
-def _check_resources(wanted: container.Resources) -> None:
-    if 0 < wanted.memory < _LEAST_MEMORY:
-        raise errors.InvalidInput("Minimum memory limit allowed is 6MB")
-    if wanted.memory < 0:
-        raise errors.InvalidInput(f"invalid memory limit {wanted.memory}: expected bytes, 0 for none")
-    if wanted.memory_swap > 0 and not wanted.memory:
-        raise errors.InvalidInput("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if 0 < wanted.memory_swap < wanted.memory:
-        raise errors.InvalidInput("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if wanted.memory_reservation and wanted.memory and wanted.memory < wanted.memory_reservation:
-        raise errors.InvalidInput("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if wanted.nano_cpus < 0:
-        raise errors.InvalidInput(f"invalid NanoCpus {wanted.nano_cpus}: expected 1e-9 cpus, 0 for no limit")
-    if wanted.nano_cpus and (wanted.cpu_quota or wanted.cpu_period):
-        raise errors.InvalidInput("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set")
-    if wanted.blkio_weight and not 10 <= wanted.blkio_weight <= 1000:
-        raise errors.InvalidInput("Range of blkio weight is from 10 to 1000")
+def _check_storage(host: container.HostConfig) -> None:
+    for key in host.storage_options:
+        raise errors.InvalidInput(
+            f"--storage-opt {errors.shown(key)}: the writable layer of a container cannot be limited here",
+            hint="put what grows into a volume with a size: pouch volume create -o size=10g NAME",
+        )
+
+
+def _check_uts(config: container.ContainerConfig) -> None:
+    if config.host.uts_mode != "host":
+        return
+    if config.hostname:
+        raise errors.InvalidInput("conflicting options: hostname and the UTS mode")
+    if config.domainname:
+        raise errors.InvalidInput("conflicting options: domainname and the UTS mode")
 
 
 def _check_sysctls(host: container.HostConfig) -> None:

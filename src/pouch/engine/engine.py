@@ -44,7 +44,7 @@ from pouch.engine.specbuild import inputs
 from pouch.image import download, unpack
 from pouch.image import images as image_room
 from pouch.image.registry import client as registry_client
-from pouch.kernel import cgroup, process
+from pouch.kernel import cgroup, cgroup_features, process
 from pouch.network import bridges, cni, firewall, links, policy
 from pouch.network import files as network_files
 from pouch.network import names as name_service
@@ -299,6 +299,8 @@ def _host(settings: engine_settings.Settings, *, systemd: bool) -> inputs.Host:
         systemd_cgroup=systemd,
         ipc_mounts=tuple(path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)),
         cpus=cgroup.available_cpus() or frozenset(os.sched_getaffinity(0)),
+        memory_nodes=cgroup.available_memory_nodes(),
+        lacking=frozenset(one.value for one in cgroup_features.lacking()),
     )
 
 

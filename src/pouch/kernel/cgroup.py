@@ -142,8 +142,17 @@ def available_controllers(*, layout: Layout | None = None) -> frozenset[str]:
 
 def available_cpus(*, layout: Layout | None = None) -> frozenset[int]:
     """CPUs that a cpuset may name; none where no hierarchy has cpusets."""
+    return _of_cpusets("cpus", layout)
+
+
+def available_memory_nodes(*, layout: Layout | None = None) -> frozenset[int]:
+    """The same of memory nodes."""
+    return _of_cpusets("mems", layout)
+
+
+def _of_cpusets(what: str, layout: Layout | None) -> frozenset[int]:
     for hierarchy in (layout or current()).hierarchies:
-        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
+        for name in (f"cpuset.{what}.effective", f"cpuset.effective_{what}", f"cpuset.{what}"):
             if found := _read(f"{hierarchy.point}/{name}").strip():
                 return parse_list(found)
     return frozenset()

@@ -29,13 +29,13 @@ def host(document: bytes) -> container.HostConfig:
 async def test_an_answer_has_the_id_and_both_the_engines_warnings_and_ours():
     async with edge_client.running() as daemon:
         daemon.engine.containers.warnings = ["nofile clamped to 20000"]
-        document = {"Image": "debian", "HostConfig": {"OomKillDisable": True}}
+        document = {"Image": "debian", "HostConfig": {"CpuPercent": 5}}
         answer = await daemon.request("POST", "/v1.43/containers/create?name=/web", document)
         assert answer.status == 201
         assert answer.json()["Id"].startswith("c0ffee")
         assert answer.json()["Warnings"] == [
             "nofile clamped to 20000",
-            "HostConfig.OomKillDisable has no effect in this version",
+            "linux does not support CPU percent. Percent discarded.",
         ]
         asked, name = daemon.engine.call("containers.create")
         assert (asked.image, name) == ("debian", "web")
@@ -272,8 +272,9 @@ def test_a_wrong_umask_is_refused(umask):
     [
         (b'{"Image":"i","HostConfig":{"Links":["c:d"]}}', "links have no effect"),
         (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"n":{"Links":["c:d"]}}}}', "links have no effect"),
-        (b'{"Image":"i","HostConfig":{"MemorySwappiness":10}}', "MemorySwappiness"),
-        (b'{"Image":"i","HostConfig":{"StorageOpt":{"size":"1g"}}}', "HostConfig.StorageOpt"),
+        (b'{"Image":"i","HostConfig":{"KernelMemory":7000000}}', "kernel memory limit"),
+        (b'{"Image":"i","HostConfig":{"KernelMemoryTCP":7000000}}', "kernel memory TCP limit"),
+        (b'{"Image":"i","HostConfig":{"CpuCount":2}}', "CPU count"),
     ],
 )
 def test_what_has_no_effect_is_said_and_not_hidden(document, words):

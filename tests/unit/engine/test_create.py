@@ -92,7 +92,7 @@ Resources = container.Resources
         ({"host": HostConfig(log_options={"max-size": "ten"})}, "invalid value for max-size: 'ten'"),
         ({"host": HostConfig(resources=Resources(memory=1024))}, "Minimum memory limit allowed is 6MB"),
         ({"host": HostConfig(resources=Resources(memory_swap=1 << 30))}, "You should always set the Memory limit"),
-        ({"host": HostConfig(resources=Resources(nano_cpus=1, cpu_quota=1))}, "Nano CPUs and CPU Period"),
+        ({"host": HostConfig(resources=Resources(nano_cpus=1, cpu_quota=1))}, "Nano CPUs and CPU Quota"),
         ({"host": HostConfig(resources=Resources(blkio_weight=5))}, "blkio weight"),
         ({"host": HostConfig(sysctls={"kernel.panic": "1"})}, "sysctl 'kernel.panic' is not allowed"),
         ({"host": HostConfig(network_mode="host", sysctls={"net.a": "1"})}, "not allowed in host network namespace"),

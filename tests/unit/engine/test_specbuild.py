@@ -159,7 +159,7 @@ def test_a_limit_without_its_controller_is_a_warning():
     )
     found = built(engine.record(host=HostConfig(resources=container.Resources(pids_limit=5))), host=host)
     assert "pids" not in found.spec["linux"]["resources"]
-    assert any("pids" in warning for warning in found.warnings)
+    assert any("PIDs limit discarded" in warning for warning in found.warnings)
 
 
 def test_the_clients_mount_replaces_ours_and_deeper_ones_come_later():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import endpoints, mounts, ports, times
+from pouch.edge.http import endpoints, limits, mounts, ports, times
 from pouch.engine import views
 from pouch.spec import container, health
 
@@ -199,7 +199,7 @@ def _host_config(view: views.ContainerView) -> Document:
         "GroupAdd": list(host.group_add) or None,
         "IpcMode": host.ipc_mode,
         "Cgroup": "",
-        "Links": None,
+        "Links": list(host.links) or None,
         "OomScoreAdj": host.oom_score_adj,
         "PidMode": host.pid_mode,
         "Privileged": host.privileged,
@@ -215,52 +215,11 @@ def _host_config(view: views.ContainerView) -> Document:
         "Init": host.init,
         "Isolation": "",
         "CgroupParent": host.cgroup_parent,
-        **_resources(host),
-        "MaskedPaths": None,
-        "ReadonlyPaths": None,
+        **limits.shown(host),
+        "MaskedPaths": None if host.masked_paths is None else list(host.masked_paths),
+        "ReadonlyPaths": None if host.readonly_paths is None else list(host.readonly_paths),
         "PrestartHooks": list(host.prestart_hooks),
         "PoststopHooks": list(host.poststop_hooks),
-    }
-
-
-def _resources(host: container.HostConfig) -> Document:
-    resources = host.resources
-    return {
-        "CpuShares": resources.cpu_shares,
-        "Memory": resources.memory,
-        "NanoCpus": resources.nano_cpus,
-        "BlkioWeight": resources.blkio_weight,
-        "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": [],
-        "BlkioDeviceWriteBps": [],
-        "BlkioDeviceReadIOps": [],
-        "BlkioDeviceWriteIOps": [],
-        "CpuPeriod": resources.cpu_period,
-        "CpuQuota": resources.cpu_quota,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
-        "CpusetCpus": resources.cpuset_cpus,
-        "CpusetMems": resources.cpuset_mems,
-        "Devices": [
-            {
-                "PathOnHost": device.path_on_host,
-                "PathInContainer": device.path_in_container,
-                "CgroupPermissions": device.permissions,
-            }
-            for device in host.devices
-        ],
-        "DeviceCgroupRules": None,
-        "DeviceRequests": None,
-        "MemoryReservation": resources.memory_reservation,
-        "MemorySwap": resources.memory_swap,
-        "MemorySwappiness": None,
-        "OomKillDisable": False,
-        "PidsLimit": resources.pids_limit or None,
-        "Ulimits": [{"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in host.ulimits],
-        "CpuCount": 0,
-        "CpuPercent": 0,
-        "IOMaximumIOps": 0,
-        "IOMaximumBandwidth": 0,
     }
 
 

@@ -5,24 +5,12 @@ from __future__ import annotations
 import enum
 from typing import TypeVar
 
-from pouch.edge.http import endpoints, mounts, ports
+from pouch.edge.http import endpoints, limits, mounts, ports
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import process
 from pouch.spec import container, errors, health
 
 E = TypeVar("E", bound=enum.StrEnum)
-
-_IGNORED_HOST = (
-    "DeviceRequests",
-    "DeviceCgroupRules",
-    "BlkioWeightDevice",
-    "BlkioDeviceReadBps",
-    "BlkioDeviceWriteBps",
-    "BlkioDeviceReadIOps",
-    "BlkioDeviceWriteIOps",
-    "OomKillDisable",
-    "StorageOpt",
-)
 
 
 def container_config(document: schema.Create) -> tuple[container.ContainerConfig, list[str]]:
@@ -31,8 +19,8 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
         raise errors.InvalidInput("Config cannot be empty in order to create a container: no image given")
     config = container.ContainerConfig(
         image=document.Image,
-        entrypoint=_entrypoint(document.Entrypoint),
-        cmd=_words(document.Cmd) if document.Cmd else None,
+        entrypoint=entrypoint(document.Entrypoint),
+        cmd=words(document.Cmd) if document.Cmd else None,
         env=tuple(document.Env),
         user=document.User or None,
         working_dir=document.WorkingDir or None,
@@ -61,16 +49,17 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
     return config, _warnings(document)
 
 
-def _words(value: list[str] | str) -> tuple[str, ...]:
+def words(value: list[str] | str) -> tuple[str, ...]:
+    """A text is a list of one."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _entrypoint(value: list[str] | str | None) -> tuple[str, ...] | None:
+def entrypoint(value: list[str] | str | None) -> tuple[str, ...] | None:
     """None: the image's. Docker's clients send [""] or [] to take the image's away."""
     if value is None:
         return None
-    words = _words(value)
-    return () if words == ("",) else words
+    given = words(value)
+    return () if given == ("",) else given
 
 
 def _healthcheck(check: schema.Healthcheck | None) -> health.Check | None:
@@ -126,23 +115,8 @@ def _rich(document: schema.Create) -> container.RichWish:
     )
 
 
-def _resources(host: schema.HostConfig) -> container.Resources:
-    return container.Resources(
-        memory=host.Memory,
-        memory_swap=host.MemorySwap,
-        memory_reservation=host.MemoryReservation,
-        nano_cpus=host.NanoCpus,
-        cpu_shares=host.CpuShares,
-        cpu_quota=host.CpuQuota,
-        cpu_period=host.CpuPeriod,
-        cpuset_cpus=host.CpusetCpus,
-        cpuset_mems=host.CpusetMems,
-        pids_limit=max(host.PidsLimit, 0),
-        blkio_weight=host.BlkioWeight,
-    )
-
-
-def _restart(policy: schema.RestartPolicy) -> container.RestartPolicy:
+def restart_policy(policy: schema.RestartPolicy) -> container.RestartPolicy:
+    """Raises InvalidInput in Docker's sentences."""
     name = policy.Name or "no"
     if name not in ("no", "always", "unless-stopped", "on-failure"):
         raise errors.InvalidInput(f"invalid restart policy '{name}'")
@@ -155,9 +129,11 @@ def _restart(policy: schema.RestartPolicy) -> container.RestartPolicy:
 
 def _host(document: schema.Create) -> container.HostConfig:
     host = document.HostConfig
+    if host.Isolation not in ("", "default"):
+        raise errors.InvalidInput(f"Invalid isolation: \"{host.Isolation}\" - linux only supports 'default'")
     return container.HostConfig(
         mounts=mounts.from_host_config(host),
-        resources=_resources(host),
+        resources=limits.resources(host),
         network_mode=endpoints.mode(document),
         ports=ports.bindings(host.PortBindings),
         publish_all=host.PublishAllPorts,
@@ -165,16 +141,22 @@ def _host(document: schema.Create) -> container.HostConfig:
         network_policy=endpoints.policy(host.NetworkPolicy),
         volumes_from=tuple(host.VolumesFrom),
         volume_driver=host.VolumeDriver,
-        restart_policy=_restart(host.RestartPolicy),
+        restart_policy=restart_policy(host.RestartPolicy),
         auto_remove=host.AutoRemove,
         readonly_rootfs=host.ReadonlyRootfs,
         privileged=host.Privileged,
-        cap_add=_words(host.CapAdd),
-        cap_drop=_words(host.CapDrop),
-        ulimits=tuple(container.Ulimit(name=one.Name, soft=one.Soft, hard=one.Hard) for one in host.Ulimits),
+        cap_add=words(host.CapAdd),
+        cap_drop=words(host.CapDrop),
+        ulimits=limits.ulimits(host),
         sysctls=host.Sysctls,
         security_opt=tuple(host.SecurityOpt),
-        devices=tuple(_device(one) for one in host.Devices),
+        devices=limits.devices(host),
+        device_cgroup_rules=tuple(host.DeviceCgroupRules),
+        device_requests=limits.device_requests(host),
+        masked_paths=None if host.MaskedPaths is None else tuple(host.MaskedPaths),
+        readonly_paths=None if host.ReadonlyPaths is None else tuple(host.ReadonlyPaths),
+        storage_options=host.StorageOpt,
+        links=tuple(host.Links),
         dns=tuple(host.Dns),
         dns_search=tuple(host.DnsSearch),
         dns_options=tuple(host.DnsOptions),
@@ -197,21 +179,11 @@ def _host(document: schema.Create) -> container.HostConfig:
     )
 
 
-def _device(device: schema.Device) -> container.Device:
-    return container.Device(
-        path_on_host=device.PathOnHost,
-        path_in_container=device.PathInContainer or device.PathOnHost,
-        permissions=device.CgroupPermissions or "rwm",
-    )
-
-
 def _warnings(document: schema.Create) -> list[str]:
     host = document.HostConfig
-    found = [f"HostConfig.{name} has no effect in this version" for name in _IGNORED_HOST if getattr(host, name)]
+    found = limits.warnings(host)
     if host.Links or any(one.Links for one in document.NetworkingConfig.EndpointsConfig.values()):
         found.append("links have no effect: containers of a user-defined network reach each other by their names")
-    if host.MemorySwappiness != -1:
-        found.append("HostConfig.MemorySwappiness has no effect in this version")
     return found
 
 
@@ -220,7 +192,7 @@ def exec_config(document: process.ExecCreate) -> container.ExecConfig:
     if not document.Cmd:
         raise errors.InvalidInput("No exec command specified")
     return container.ExecConfig(
-        cmd=_words(document.Cmd),
+        cmd=words(document.Cmd),
         env=tuple(document.Env),
         user=document.User,
         working_dir=document.WorkingDir,

@@ -234,8 +234,9 @@ def _linux(
         ]
     if not (host.privileged or security.system_paths_unconfined):
         machine = given.machine
-        linux["maskedPaths"] = list(_paths(machine.masked_paths if machine else None, MASKED))
-        linux["readonlyPaths"] = list(_paths(machine.readonly_paths if machine else None, READONLY))
+        masked, readonly = (machine.masked_paths, machine.readonly_paths) if machine else (None, None)
+        linux["maskedPaths"] = list(_first(host.masked_paths, masked, MASKED))
+        linux["readonlyPaths"] = list(_first(host.readonly_paths, readonly, READONLY))
     filtered = _seccomp(given, allowed, security)
     if filtered is not None:
         linux["seccomp"] = filtered
@@ -244,21 +245,25 @@ def _linux(
     return linux, warnings
 
 
-def _paths(own: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    return default if own is None else own
+def _first(*choices: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The first that is one."""
+    return next(one for one in choices if one is not None)
 
 
 def _namespaces(given: inputs.Inputs) -> list[inputs.Document]:
+    """Its own, but for those that are the host's, and those with a path, which are another's."""
     host = given.record.config.host
-    kinds = ["mount"]
-    kinds += [] if host.pid_mode == "host" else ["pid"]
-    kinds += [] if host.ipc_mode == "host" else ["ipc"]
-    kinds += [] if host.uts_mode == "host" else ["uts"]
-    kinds += [] if host.network_mode == "host" or given.netns else ["network"]
-    kinds += [] if host.cgroupns_mode == "host" else ["cgroup"]
-    kinds += [] if given.user_namespace_base is None else ["user"]
-    found: list[inputs.Document] = [{"type": kind} for kind in kinds]
-    return [*found, {"type": "network", "path": given.netns}] if given.netns else found
+    user = [] if given.user_namespace_base is None else ["user"]
+    shared = (
+        ("pid", host.pid_mode, given.pidns),
+        ("ipc", host.ipc_mode, given.ipcns),
+        ("uts", host.uts_mode, ""),
+        ("network", host.network_mode, given.netns),
+        ("cgroup", host.cgroupns_mode, ""),
+    )
+    own = [kind for kind, mode, path in shared if mode != "host" and not path]
+    found: list[inputs.Document] = [{"type": kind} for kind in ("mount", *own, *user)]
+    return found + [{"type": kind, "path": path} for kind, _, path in shared if path]
 
 
 def _sysctls(given: inputs.Inputs) -> dict[str, str]:

@@ -31,6 +31,10 @@ class Host:
     """Where this host has its shared memory and message queues, for `--ipc host`."""
     cpus: frozenset[int] = frozenset()
     """Those that containers may be given; empty where nobody knows."""
+    memory_nodes: frozenset[int] = frozenset()
+    """The same for memory."""
+    lacking: frozenset[str] = frozenset()
+    """Limits that this host does not know (`kernel.cgroup_features`), though their controllers are there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,5 +121,12 @@ class Inputs:
     default_shm_size: int = 64 << 20
     ulimits: tuple[container.Ulimit, ...] = ()
     """The client's, and the daemon's defaults where it said nothing."""
+    pidns: str = ""
+    """Path of another container's pid namespace, the same for `ipcns`; empty: a new one, or the host's."""
+    ipcns: str = ""
+    shm: str = ""
+    """Directory of this host that becomes /dev/shm, which several containers share; empty: a new one."""
+    block_devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Major and minor of the devices that limits name."""
     filters: Mapping[str, str] = field(default_factory=dict)
     """Seccomp filters that this runtime has compiled before, base64, by the digest of their section."""

@@ -74,8 +74,15 @@ def _system(given: inputs.Inputs) -> list[inputs.OciMount]:
             for path in given.host.ipc_mounts
         ]
         return found
-    size = host.shm_size or given.default_shm_size
     found.append(inputs.OciMount(target="/dev/mqueue", kind="mqueue", source="mqueue", options=_QUIET))
+    if host.ipc_mode == "none":
+        return found
+    if given.shm:
+        shared = inputs.OciMount(
+            target="/dev/shm", kind="bind", source=given.shm, options=("bind", "rprivate", *_QUIET)
+        )
+        return [*found, shared]
+    size = host.shm_size or given.default_shm_size
     found.append(
         inputs.OciMount(target="/dev/shm", kind="tmpfs", source="shm", options=(*_QUIET, "mode=1777", f"size={size}"))
     )

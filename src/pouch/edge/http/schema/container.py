@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from pouch.edge.http.schema import network
+from pouch.edge.http.schema import network, resources
 
 
 class RestartPolicy(Struct):
@@ -15,22 +15,6 @@ class RestartPolicy(Struct):
 
     Name: str = ""
     MaximumRetryCount: int = 0
-
-
-class Ulimit(Struct):
-    """HostConfig.Ulimits[]."""
-
-    Name: str
-    Soft: int
-    Hard: int
-
-
-class Device(Struct):
-    """HostConfig.Devices[]."""
-
-    PathOnHost: str
-    PathInContainer: str = ""
-    CgroupPermissions: str = "rwm"
 
 
 class LogConfig(Struct):
@@ -89,7 +73,7 @@ class PortBinding(Struct):
     HostPort: str = ""
 
 
-class HostConfig(Struct):
+class HostConfig(resources.Resources):
     """HostConfig. What stands here and is not translated is named in a warning, see `translate`."""
 
     Binds: list[str] = field(default_factory=list)
@@ -110,12 +94,8 @@ class HostConfig(Struct):
     Privileged: bool = False
     CapAdd: list[str] | str = field(default_factory=list)
     CapDrop: list[str] | str = field(default_factory=list)
-    Ulimits: list[Ulimit] = field(default_factory=list)
     Sysctls: dict[str, str] = field(default_factory=dict)
     SecurityOpt: list[str] = field(default_factory=list)
-    Devices: list[Device] = field(default_factory=list)
-    DeviceRequests: list[dict[str, Any]] = field(default_factory=list)
-    DeviceCgroupRules: list[str] = field(default_factory=list)
     Dns: list[str] = field(default_factory=list)
     DnsSearch: list[str] = field(default_factory=list)
     DnsOptions: list[str] = field(default_factory=list)
@@ -130,28 +110,12 @@ class HostConfig(Struct):
     UTSMode: str = ""
     UsernsMode: str = ""
     CgroupnsMode: str = ""
-    CgroupParent: str = ""
     Runtime: str = ""
     OomScoreAdj: int = 0
-    OomKillDisable: bool = False
-    Memory: int = 0
-    MemorySwap: int = 0
-    MemoryReservation: int = 0
-    MemorySwappiness: int = -1
-    NanoCpus: int = 0
-    CpuShares: int = 0
-    CpuQuota: int = 0
-    CpuPeriod: int = 0
-    CpusetCpus: str = ""
-    CpusetMems: str = ""
-    PidsLimit: int = 0
-    BlkioWeight: int = 0
-    BlkioWeightDevice: list[dict[str, Any]] = field(default_factory=list)
-    BlkioDeviceReadBps: list[dict[str, Any]] = field(default_factory=list)
-    BlkioDeviceWriteBps: list[dict[str, Any]] = field(default_factory=list)
-    BlkioDeviceReadIOps: list[dict[str, Any]] = field(default_factory=list)
-    BlkioDeviceWriteIOps: list[dict[str, Any]] = field(default_factory=list)
     StorageOpt: dict[str, str] = field(default_factory=dict)
+    MaskedPaths: list[str] | None = None
+    ReadonlyPaths: list[str] | None = None
+    Isolation: str = ""
     Annotations: dict[str, str] = field(default_factory=dict)
     PrestartHooks: list[str] = field(default_factory=list)
     PoststopHooks: list[str] = field(default_factory=list)
