@@ -68,12 +68,12 @@ class Line:
             self.waiting = flag if alone and flag.optional is None else None
 
 
-def answer(words: Sequence[str], global_flags: Sequence[flags.Flag], host: str) -> int:
+def answer(words: Sequence[str], global_flags: Sequence[flags.Flag]) -> int:
     """Print what fits in place of the last word. What cannot be found out is left out: nobody wants errors in a prompt."""
     *before, typed = words or [""]
     try:
-        found = candidates(before, typed, global_flags, host)
-    except (CliError, OSError, ValueError, KeyError, TypeError):
+        found = candidates(before, typed, global_flags)
+    except (CliError, OSError, ValueError, LookupError, TypeError, AttributeError):  # also an answer that is none
         found = completion_values.Candidates()
     print(found.how)
     for value, meaning in found.matching(typed):
@@ -81,18 +81,17 @@ def answer(words: Sequence[str], global_flags: Sequence[flags.Flag], host: str) 
     return 0
 
 
-def candidates(before: Sequence[str], typed: str, global_flags: Sequence[flags.Flag], host: str) -> Candidates:
+def candidates(before: Sequence[str], typed: str, global_flags: Sequence[flags.Flag]) -> Candidates:
     """Candidates for `typed` after the words `before` (without the program's name). Raises CliError."""
     line = Line(global_flags, interspersed=False)
     for place, word in enumerate(before):
-        if line.waiting is not None and line.waiting.name == "host":
-            host = word
-        if word.startswith("--host="):
-            host = word.partition("=")[2]
         line.take(word)
         if line.arguments:
-            return _within(line.arguments[0], before[place + 1 :], typed, host)
-    return _word(line, typed, completion_values.Source(host), lambda: _names(registry.TOP, _groups()))
+            context = command.Context(flags.parse(global_flags, before[:place], interspersed=False))
+            return _within(context, word, before[place + 1 :])(typed)
+    context = command.Context(flags.parse(global_flags, ()))
+    source = completion_values.Source(context)
+    return _word(line, typed, source, lambda: _names(registry.TOP, _groups()))
 
 
 def _groups() -> registry.Entries:
@@ -105,25 +104,25 @@ def _names(*several: registry.Entries) -> Candidates:
     )
 
 
-def _within(name: str, before: Sequence[str], typed: str, host: str) -> Candidates:
-    """After the first word: a command's, or the command itself in a group."""
+def _within(context: command.Context, name: str, before: Sequence[str]) -> Callable[[str], Candidates]:
+    """After the first word, a command's or a group's name: what answers with candidates for a word."""
     if name == "help":
-        return _names(registry.TOP, _groups()) if not before else completion_values.Candidates()
+        return lambda typed: completion_values.Candidates() if before else _names(registry.TOP, _groups())
     entries = registry.TOP
     if name in registry.GROUPS:
         entries = registry.GROUPS[name][1]
         if not before:
-            return _names(entries)
+            return lambda typed: _names(entries)
         name, *before = before
     if name not in entries:
-        return completion_values.Candidates()
+        return lambda typed: completion_values.Candidates()
     module = entries[name][0]
     chosen: command.Command = __import__(f"pouch.cli.commands.{module}", fromlist=["COMMAND"]).COMMAND
     line = Line(chosen.options, interspersed=chosen.interspersed)
     for word in before:
         line.take(word)
-    source = completion_values.Source(host, module, line.arguments)
-    return _word(line, typed, source, lambda: source.argument(arguments(chosen.usage)))
+    source = completion_values.Source(context, module, line.arguments)
+    return lambda typed: _word(line, typed, source, lambda: source.argument(arguments(chosen.usage)))
 
 
 def _word(line: Line, typed: str, source: completion_values.Source, argument: Callable[[], Candidates]) -> Candidates:

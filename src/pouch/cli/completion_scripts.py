@@ -10,7 +10,7 @@ BASH = r"""# bash completion for pouch: `source <(pouch completion bash)`, or a 
 _pouch() {
     # Bash cuts words at = and : (COMP_WORDBREAKS); what stood together is put together again.
     local -a words=()
-    local word glue= index rest=${COMP_LINE:0:COMP_POINT}
+    local word glue='' index rest=${COMP_LINE:0:COMP_POINT}
     for ((index = 0; index <= COMP_CWORD; index++)); do
         word=${COMP_WORDS[index]}
         if ((index > 0)) && [[ -n $glue || $word == [=:]* ]] && [[ $rest != [[:space:]]* ]]; then
@@ -22,7 +22,7 @@ _pouch() {
         rest=${rest#"$word"}
         [[ $word == *[=:] ]] && glue=1 || glue=
     done
-    local current=${words[${#words[@]} - 1]} kind= line
+    local current=${words[${#words[@]} - 1]} kind='' line
     local -a found=()
     while IFS= read -r line; do
         if [[ -z $kind ]]; then kind=${line:-none}; else found+=("$line"); fi
@@ -36,9 +36,11 @@ _pouch() {
         COMPREPLY+=("${line#"$before"}")
     done
     case $kind in
-        *files*) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "${current#"$before"}"); compopt -o filenames ;;
-        *directories*) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "${current#"$before"}"); compopt -o filenames ;;
-    esac 2>/dev/null
+        *files*) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "${current#"$before"}") ;;
+        *directories*) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "${current#"$before"}") ;;
+    esac
+    # As names of files they are quoted and folders get their slash; candidates of ours stay as they are.
+    case $kind in *files* | *directories*) ((${#found[@]})) || compopt -o filenames ;; esac 2>/dev/null
     case $kind in *nospace*) compopt -o nospace ;; esac 2>/dev/null
     return 0
 }
@@ -58,7 +60,11 @@ _pouch() {
         if [[ $line == *$tab* ]]; then shown+=("${line%%$tab*}  -- ${line#*$tab}"); else shown+=("$line"); fi
     done
     [[ $kind == *nospace* ]] && options=(-S '')
-    (( $#values )) && compadd -l $options -d shown -a values
+    if [[ "$shown" == "$values" ]]; then
+        compadd "${(@)options}" -a values
+    else
+        compadd -l "${(@)options}" -d shown -a values
+    fi
     case $kind in
         *files*) _files ;;
         *directories*) _files -/ ;;

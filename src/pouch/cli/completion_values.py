@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from pouch.cli import flags
-from pouch.cli.client import Client
+from pouch.cli import command, flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pouch.cli.client import Client
 
 PATIENCE = 2.0
 """Seconds that the daemon may take: who presses a key waits no longer."""
@@ -137,8 +138,8 @@ _FILTER_VALUES = {
 class Source:
     """Finds values for one command's line. Raises CliError where the daemon does not answer."""
 
-    def __init__(self, host: str, module: str = "", arguments: Sequence[str] = ()) -> None:
-        self._client = Client(host, PATIENCE)
+    def __init__(self, context: command.Context, module: str = "", arguments: Sequence[str] = ()) -> None:
+        self._context = context
         self._module = module
         self._arguments = list(arguments)
 
@@ -177,15 +178,15 @@ class Source:
             return Candidates(((f"{name}:", meaning) for name, meaning in known.pairs), "files nospace")
         if flag.name in {"pid", "ipc", "uts"}:
             return _merged(choices("host"), self.of("container").after("container:"))
-        if flag.value_name in {"container", "image", "network", "volume", "file", "directory", "kit", "context"}:
-            return self.of("" if flag.name == "workdir" else flag.value_name)
+        if flag.name == "context" or flag.value_name in _KINDS:
+            return self.of("" if flag.name == "workdir" else "context" if flag.name == "context" else flag.value_name)
         offered = offers(flag)
         return choices(*offered) if offered else _BY_FLAG.get(flag.name) or _CHOICES.get(flag.value_name, Candidates())
 
     def of(self, kind: str) -> Candidates:
         """All that there is of a kind; nothing for an unknown one."""
         finder = _KINDS.get(kind)
-        return finder(self._client) if finder else Candidates()
+        return finder(self._context.client.within(PATIENCE)) if finder else Candidates()
 
     def _filter(self) -> Candidates:
         """`status=` and then its values, in one word."""
@@ -254,6 +255,13 @@ def _objects(client: Client) -> Candidates:
     return _merged(*(finder(client) for finder in (_KINDS["container"], _images, _networks, _volumes)))
 
 
+def _contexts(client: Client) -> Candidates:  # noqa: ARG001 - all finders have one signature
+    from pouch.cli import contexts, endpoint
+
+    found = [(one.name, one.description) for one in contexts.Store().all()]
+    return _merged(Candidates([(endpoint.DEFAULT_CONTEXT, "")]), Candidates(found))
+
+
 def _copied(client: Client) -> Candidates:
     """`cp`: a container's name with a colon, or a file here."""
     found = _KINDS["container"](client)
@@ -269,6 +277,7 @@ _KINDS: dict[str, Callable[[Client], Candidates]] = {
     "network": _networks,
     "volume": _volumes,
     "object": _objects,
+    "context": _contexts,
     "copied": _copied,
     "file": lambda client: Candidates(how="files"),
     "directory": lambda client: Candidates(how="directories"),

@@ -10,11 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pouch.cli.command import Command
 
-INTRODUCTION = """Flags are as with Docker: `-itd` is `-i -t -d`, `--name=x` is `--name x`, `--` ends the flags. `run`, `create`, `exec` and `top` take
-no flag of theirs after the first argument: what follows belongs to the container's command."""
+INTRODUCTION = """Flags are as with Docker: `-itd` is `-i -t -d`, `--name=x` is `--name x`, `--` ends the flags. `run`, `create`,
+`exec` and `top` take no flag of theirs after the first argument: what follows belongs to the container's command."""
 
 EXIT_CODES = """`run`, `start -a`, `attach` and `exec` end with the code of the container's process (128 + n for signal n). Besides: 125 the
-daemon refused or a flag is wrong, 126 the program cannot be executed, 127 it was not found, 130 interrupted, 141 nobody reads the output, 1 anything else."""
+daemon refused or a flag is wrong, 126 the program cannot be executed, 127 it was not found, 130 interrupted, 141 nobody reads the
+output, 1 anything else."""
 
 ENVIRONMENT = {
     "POUCH_HOST": f"The daemon's socket, where -H is not given (default {endpoint.DEFAULT_HOST}).",
