@@ -290,6 +290,10 @@ class FakeImages(_Noun):
                 return view
         raise errors.NotFound(f"No such image: {ref}")
 
+    async def shared_sizes(self) -> Mapping[str, int]:
+        await self._do("shared_sizes")
+        return {view.id: 77 for view in self.views}
+
     async def check_platform(self, ref: str, platform: str) -> None:
         await self._do("check_platform", ref, platform)
 

@@ -136,6 +136,9 @@ class ImagesFacade(Protocol):
     async def get(self, ref: str) -> views.ImageView:
         """Raises NotFound("No such image: X:latest")."""
 
+    async def shared_sizes(self) -> Mapping[str, int]:
+        """Bytes that each image, by id, has in common with others."""
+
     async def check_platform(self, ref: str, platform: str) -> None:
         """Raises NotFound, in Docker's sentence, for an image that is here for another platform: clients pull then."""
 

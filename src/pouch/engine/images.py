@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import builtins
-import datetime as dt
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from pouch.engine import create, shelf, views
+from pouch.engine import create, image_details, shelf, views
 from pouch.engine import equipment as tools
 from pouch.image import images as image_room
 from pouch.image import platforms
-from pouch.spec import descriptor, errors
+from pouch.spec import descriptor, errors, moment, reference
 
 
 class Images:
@@ -32,7 +30,19 @@ class Images:
 
     async def get(self, ref: str) -> views.ImageView:
         """See the facade."""
-        return view(await self._equipment.pools.db(self._equipment.images.get, ref))
+        return await self._equipment.pools.db(self._looked_at, ref)
+
+    def _looked_at(self, ref: str) -> views.ImageView:
+        equipment = self._equipment
+        found = equipment.images.get(ref)
+        return image_details.detailed(
+            view(found), found, equipment.images, equipment.paths, driver=equipment.snapshots.driver
+        )
+
+    async def shared_sizes(self) -> Mapping[str, int]:
+        """See the facade."""
+        used = await self._equipment.pools.db(self._equipment.images.usage)
+        return {id: use.shared for id, use in used.images.items()}
 
     async def check_platform(self, ref: str, platform: str) -> None:
         """See the facade. A variant that is not asked for fits."""
@@ -49,20 +59,28 @@ class Images:
         """See the facade."""
         await self._equipment.pools.db(self._equipment.images.tag, ref, name)
         found = await self.get(ref)
-        self._equipment.events.publish("image", "tag", found.id, {"name": name})
+        familiar = image_room.familiar(reference.Reference.parse(name).canonical())
+        self._equipment.events.publish("image", "tag", found.id, {"name": familiar})
 
     async def remove(self, ref: str, force: bool = False) -> builtins.list[tuple[str, str]]:
         """See the facade."""
+        found = await self._equipment.pools.db(self._equipment.images.get, ref)
         # milliseconds: what is removed is moved away and deleted behind the answer; not behind loads and pulls either
         removed = await self._equipment.pools.fs(
             self._equipment.images.remove, ref, force=force, in_use=users(self._shelf)
         )
-        self._publish(removed)
+        self._publish(removed, found.id)
         return removed
 
-    def _publish(self, removed: Iterable[tuple[str, str]]) -> None:
-        for kind, what in removed:
-            self._equipment.events.publish("image", "untag" if kind == "Untagged" else "delete", what, {"name": what})
+    def _publish(self, removed: Sequence[tuple[str, str]], id: str = "") -> None:
+        """id: of the image that names were taken from; else that of the image that is deleted next."""
+        for number, (kind, what) in enumerate(removed):
+            deleted = next((other for how, other in removed[number:] if how != "Untagged"), "")
+            actor = id or deleted or what
+            if kind == "Untagged":
+                self._equipment.events.publish("image", "untag", actor, {"name": actor})
+            else:
+                self._equipment.events.publish("image", "delete", what, {"name": what})
 
     async def prune(self, filters: Mapping[str, builtins.list[str]]) -> views.PruneView:
         """See the facade."""
@@ -110,26 +128,7 @@ def _truth(key: str, text: str) -> bool:
     raise errors.InvalidInput(f"invalid filter '{key}={text}'", hint="true or false")
 
 
-def since_epoch(text: str, now: float) -> float:
-    """`10m`, `1h30m` before now, seconds since 1970, or RFC 3339 with or without its end: seconds since 1970. Raises InvalidInput."""
-    if _DURATION.fullmatch(text):
-        return now - sum(float(number) * _UNITS[unit] for number, unit in _STEP.findall(text))
-    try:
-        if _NUMBER.fullmatch(text):
-            return float(text)
-        moment = dt.datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise errors.InvalidInput(
-            f'failed to parse value as time or duration: "{text}"',
-            hint="until: a duration (24h, 1h30m), seconds since 1970, or RFC 3339",
-        ) from None
-
-
-_STEP = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(h|ms|m|s)")
-_DURATION = re.compile(rf"(?:{_STEP.pattern})+")
-_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+since_epoch = moment.seconds
 
 
 def _listed(image: image_room.Summary) -> views.ImageView:

@@ -128,6 +128,23 @@ class ImageView:
     """Of the architecture, such as v7."""
     comment: str = ""
     """What was said with the last step: the message of a commit or an import."""
+    driver: str = "overlay2"
+    """Which snapshotter keeps its files."""
+    graph: Mapping[str, str] = field(default_factory=dict)
+    """Overlay directories: LowerDir, UpperDir."""
+    manifest: ManifestView | None = None
+    """Of one that was asked for by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestView:
+    """An image's manifest. Sizes in bytes: its own, of all blobs as they came with it, of its layers' tars."""
+
+    digest: str
+    media_type: str
+    size: int
+    content_size: int
+    unpacked_size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ Filters = dict[str, list[str]]
 Predicate = Callable[[views.ContainerView], bool]
 
 _NewOrOld = msgspec.json.Decoder(dict[str, list[str] | dict[str, bool]])
+_TRUTH = {"1": True, "true": True, "0": False, "false": False}
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 
 
@@ -24,7 +25,7 @@ def parse(text: str, known: frozenset[str]) -> Filters:
     try:
         decoded = _NewOrOld.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise errors.InvalidInput(f"invalid filters: {error}") from None
+        raise errors.InvalidInput("invalid filter", hint=f'filters={{"label":["a=b"]}}: {error}') from None
     found = {
         key: [name for name, wanted in value.items() if wanted] if isinstance(value, dict) else value
         for key, value in decoded.items()
@@ -42,6 +43,19 @@ def has_labels(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
         if key not in labels or (equals and labels[key] != value):
             return False
     return True
+
+
+def truth(wanted: Filters, key: str) -> bool | None:
+    """The boolean of a filter; None where it is not given. Raises InvalidInput in Docker's words."""
+    values = wanted.get(key)
+    if not values:
+        return None
+    found = {_TRUTH.get(value) for value in values}
+    if None in found or len(found) != 1:
+        raise errors.InvalidInput(
+            f"invalid filter '{key}=[{errors.shown(' '.join(values))}]'", hint="true or false, once"
+        )
+    return found == {True}
 
 
 CONTAINERS = frozenset(

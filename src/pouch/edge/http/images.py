@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import fnmatch
+import time
 from collections.abc import Sequence
 
-from pouch.edge.http import filters, message, registry, times
+from pouch.edge.http import filters, image_documents, message, platform, prunes, registry, times, versions
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
+from pouch.spec import errors, moment
 
-_FILTERS = frozenset(("reference", "dangling", "label", "before", "since"))
+_FILTERS = frozenset(("reference", "dangling", "label", "before", "since", "until"))
 _PRUNE_FILTERS = frozenset(("dangling", "until", "label", "label!"))
 
 
@@ -33,31 +36,88 @@ class Images:
 
     def __init__(self, facade: engine.Facade) -> None:
         self._images = facade.images
+        self._containers = facade.containers
 
     async def list(self, request: Request) -> Answer:
         """`docker images`."""
-        wanted = filters.parse(request.text("filters"), _FILTERS)
-        found = await self._images.list()
+        wanted = _wanted(request)
+        manifests = request.version >= (1, 47) and request.flag("manifests")
+        if request.version >= (1, 54) and request.flag("identity") and not manifests:
+            raise errors.InvalidInput("conflicting options: identity requires manifests=1")
+        found = [view for view in await self._images.list() if _matches(view, wanted)]
+        if until := [moment.seconds(text, time.time()) for text in wanted.get("until", ())]:
+            found = [view for view in found if times.seconds(view.created) < min(until)]
         for ref in wanted.get("before", ()):
             created = times.seconds((await self._images.get(ref)).created)
             found = [view for view in found if times.seconds(view.created) < created]
         for ref in wanted.get("since", ()):
             created = times.seconds((await self._images.get(ref)).created)
             found = [view for view in found if times.seconds(view.created) > created]
-        none = request.version < (1, 43)  # from then on what has no name has an empty list
-        named = (_of_references(view, wanted.get("reference", ())) for view in found if _matches(view, wanted))
-        return message.reply([_summary(view, none=none) for view in named if view is not None])
+        named = [_of_references(view, wanted.get("reference", ())) for view in found]
+        chosen = [view for view in named if view is not None]
+        if manifests:
+            chosen = [await self._with_manifest(view) for view in chosen]
+        return message.reply(await self._lines(request, chosen, manifests=manifests))
+
+    async def _with_manifest(self, view: views.ImageView) -> views.ImageView:
+        """The same names with the rest of it. One that has gone meanwhile stays as it was."""
+        try:
+            whole = await self._images.get(view.id)
+        except errors.NotFound:
+            return view
+        return dataclasses.replace(whole, tags=view.tags, digests=view.digests)
+
+    async def _lines(
+        self, request: Request, found: Sequence[views.ImageView], *, manifests: bool
+    ) -> builtins.list[image_documents.Document]:
+        asked = request.version >= (1, 42) and request.flag("shared-size")
+        shared = await self._images.shared_sizes() if asked else {}
+        users = self._users()
+        return [
+            versions.fit(
+                versions.Noun.IMAGE_LINE,
+                image_documents.summary(
+                    view,
+                    shared=shared.get(view.id, 0) if asked else -1,
+                    users=users.get(view.id, ()),
+                    manifests=manifests,
+                ),
+                request.version,
+            )
+            for view in found
+        ]
+
+    def _users(self) -> dict[str, builtins.list[str]]:
+        """Ids of containers by their image's."""
+        found: dict[str, builtins.list[str]] = {}
+        for view in self._containers.all():
+            found.setdefault(view.image_id, []).append(view.id)
+        return found
 
     async def inspect(self, request: Request) -> Answer:
         """`docker image inspect`."""
-        return message.reply(_inspect(await self._images.get(request.name)))
+        manifests = request.version >= (1, 48) and request.flag("manifests")
+        asked = platform.wanted(request, since=(1, 49))
+        if asked and manifests:
+            raise errors.InvalidInput("conflicting options: manifests and platform options cannot both be set")
+        for one in asked:
+            await self._images.check_platform(request.name, one)
+        view = await self._images.get(request.name)
+        document = image_documents.inspect(view, users=self._users().get(view.id, ()), manifests=manifests)
+        return message.reply(versions.fit(versions.Noun.IMAGE, document, request.version))
 
     async def history(self, request: Request) -> Answer:
         """`docker history`."""
+        for one in platform.wanted(request, since=(1, 48)):
+            await self._images.check_platform(request.name, one)
         return message.reply(await self._images.history(request.name))
 
     async def remove(self, request: Request) -> Answer:
         """`docker rmi`."""
+        if not request.name.strip():
+            raise errors.InvalidInput("image name cannot be blank")
+        for one in platform.wanted(request, since=(1, 50), key="platforms"):
+            await self._images.check_platform(request.name, one)  # it is kept for one platform, and goes as a whole
         removed = await self._images.remove(request.name, force=request.flag("force"))
         return message.reply([{kind: what} for kind, what in removed])
 
@@ -70,16 +130,24 @@ class Images:
         """`docker image prune`."""
         pruned = await self._images.prune(filters.parse(request.text("filters"), _PRUNE_FILTERS))
         removed = [{kind: what} for kind, what in pruned.removed]
-        return message.reply({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.reclaimed})
+        report: prunes.Report = {"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.reclaimed}
+        return prunes.answer(request, report, pruned.removed)
+
+
+def _wanted(request: Request) -> filters.Filters:
+    """The filters, with the pattern that old clients give by itself."""
+    found = filters.parse(request.text("filters"), _FILTERS)
+    pattern = request.text("filter") if request.version < (1, 41) else ""
+    if pattern and "reference" not in found:
+        found["reference"] = [pattern]
+    return found
 
 
 def _matches(view: views.ImageView, wanted: filters.Filters) -> bool:
-    if dangling := wanted.get("dangling"):
-        only = dangling[0].lower() in ("1", "true")
-        if only is bool(view.tags):
-            return False
-    labels = wanted.get("label")
-    return not labels or filters.has_labels(_labels(view) or {}, labels)
+    dangling = filters.truth(wanted, "dangling")
+    if dangling is not None and dangling is bool(view.tags):
+        return False
+    return filters.has_labels(image_documents.labels(view) or {}, wanted.get("label", ()))
 
 
 def _of_references(view: views.ImageView, patterns: Sequence[str]) -> views.ImageView | None:
@@ -101,50 +169,3 @@ def _is_reference(name: str, patterns: Sequence[str]) -> bool:
 
 def _match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
     return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
-
-
-def _labels(view: views.ImageView) -> dict[str, str] | None:
-    labels = view.config.get("Labels")
-    return labels if isinstance(labels, dict) else None
-
-
-def _summary(view: views.ImageView, *, none: bool) -> dict[str, object]:
-    tags, digests = list(view.tags), list(view.digests)
-    if none:
-        tags, digests = tags or ["<none>:<none>"], digests or ([] if tags else ["<none>@<none>"])
-    return {
-        "Id": view.id,
-        "ParentId": "",
-        "RepoTags": tags,
-        "RepoDigests": digests,
-        "Created": int(times.seconds(view.created)),
-        "Size": view.size,
-        "VirtualSize": view.size,
-        "SharedSize": -1,
-        "Labels": _labels(view),
-        "Containers": -1,
-    }
-
-
-def _inspect(view: views.ImageView) -> dict[str, object]:
-    return {
-        "Id": view.id,
-        "RepoTags": list(view.tags),
-        "RepoDigests": list(view.digests),
-        "Parent": "",
-        "Comment": view.comment,
-        "Created": view.created,
-        "Container": "",
-        "ContainerConfig": None,
-        "DockerVersion": "",
-        "Author": view.author,
-        "Config": view.config,
-        "Architecture": view.architecture,
-        **({"Variant": view.variant} if view.variant else {}),
-        "Os": view.os,
-        "Size": view.size,
-        "VirtualSize": view.size,
-        "GraphDriver": {"Name": "overlay2", "Data": None},
-        "RootFS": {"Type": "layers", "Layers": list(view.layers)},
-        "Metadata": {"LastTagTime": times.ZERO},
-    }
