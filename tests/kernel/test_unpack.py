@@ -454,7 +454,7 @@ def test_directories_get_their_times_in_whatever_order_entries_come(bench, monke
 
 def test_few_times_of_directories_are_held_back(tmp_path, monkeypatch):
     monkeypatch.setattr(apply, "_MOST_TIMES", 3)
-    times = apply._Times()
+    times = apply.Times()
     paths = [os.fsencode(tmp_path / str(number)) for number in range(10)]
     for number, path in enumerate(paths):
         os.mkdir(path)

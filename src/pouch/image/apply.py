@@ -28,7 +28,7 @@ _OURS = b"trusted.overlay."
 _POSSIBLE = (b"user.", b"security.capability", b"system.posix_acl_")
 """Extended attributes that must be kept; others belong to security modules of the machine the image was made on."""
 _DEFAULT_ACL = b"system.posix_acl_default"
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 _ITS_OWN_FAULT = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENOENT)
@@ -129,7 +129,7 @@ class Applier:
         except (FileNotFoundError, NotADirectoryError):
             return
         if name not in self._touched:
-            _remove(path, status)
+            remove(path, status)
         elif stat.S_ISDIR(status.st_mode):
             self._hide_children(name)
 
@@ -148,15 +148,11 @@ class Applier:
     def _file(self, entry: tar.Entry, path: bytes, reader: tar.Reader, *, alone: bool) -> None:
         """alone: nothing is inherited from its directory, so that root's files are made as they are to be."""
         try:
-            fd = os.open(path, _NEW_FILE, entry.mode)
+            fd = os.open(path, NEW_FILE, entry.mode)
         except (FileExistsError, FileNotFoundError):
-            fd = self._in_place(entry, path, lambda: os.open(path, _NEW_FILE, entry.mode))
+            fd = self._in_place(entry, path, lambda: os.open(path, NEW_FILE, entry.mode))
         try:
-            data = reader.content()
-            if data is None:
-                _fill(fd, entry, reader)
-            elif data:
-                _write(fd, data)
+            write_content(fd, entry, reader)
             if entry.uid or entry.gid or not alone:
                 self._owner(entry)
                 os.fchown(fd, entry.uid, entry.gid)
@@ -241,7 +237,7 @@ class Applier:
         try:
             return self._with_parents(entry, path, make)
         except FileExistsError:
-            _remove(path, os.lstat(path))
+            remove(path, os.lstat(path))
             return make() or 0
 
     def _with_parents(self, entry: tar.Entry, path: bytes, make: Callable[[], int | None]) -> int:
@@ -411,6 +407,15 @@ def clean(entry: tar.Entry, path: bytes | None = None) -> bytes:
     return b"/".join(parts)
 
 
+def write_content(fd: int, entry: tar.Entry, reader: tar.Reader) -> None:
+    """Write the current file's data into a new file."""
+    data = reader.content()
+    if data is None:
+        _fill(fd, entry, reader)
+    elif data:
+        _write(fd, data)
+
+
 def _write(fd: int, data: memoryview) -> None:
     while len(data) > (done := os.write(fd, data)):
         data = data[done:]
@@ -428,7 +433,7 @@ def _fill(fd: int, entry: tar.Entry, reader: tar.Reader) -> None:
 
 
 def _make_directories(path: bytes) -> list[bytes]:
-    """Make a directory and those above it; without recursion, as `_remove`. Those that were missing, the highest first.
+    """Make a directory and those above it; without recursion, as `remove`. Those that were missing, the highest first.
 
     Raises FileExistsError for what is in the way.
     """
@@ -442,7 +447,7 @@ def _make_directories(path: bytes) -> list[bytes]:
     return missing
 
 
-def _remove(path: bytes, status: os.stat_result) -> None:
+def remove(path: bytes, status: os.stat_result) -> None:
     """Delete a tree, without recursion: it may be as deep as a path is long."""
     if not stat.S_ISDIR(status.st_mode):
         os.unlink(path)

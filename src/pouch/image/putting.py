@@ -55,6 +55,27 @@ class Putter(apply.Applier):
             self._refuse_other_kind(entry, b"/" + name)
         super()._entry(entry, reader)
 
+    def _file(self, entry: tar.Entry, path: bytes, reader: tar.Reader, *, alone: bool) -> None:
+        """Under another name until it is whole: what a copy that breaks off leaves of a file is what was there."""
+        above = path.rpartition(b"/")[0]
+        fresh = b"%s/.pouch-%s" % (above, os.urandom(8).hex().encode())
+        fd = self._with_parents(entry, fresh, lambda: os.open(fresh, apply.NEW_FILE, 0o600))
+        try:
+            try:
+                apply.write_content(fd, entry, reader)
+                self._owner(entry)
+                os.fchown(fd, entry.uid, entry.gid)
+                os.fchmod(fd, entry.mode)
+                if entry.xattrs:
+                    self._xattrs(entry, fresh)
+                os.utime(fd, ns=(entry.mtime, entry.mtime))
+            finally:
+                os.close(fd)
+            _rename(fresh, path)
+        except BaseException:
+            os.unlink(fresh)
+            raise
+
     def _is_mark(self, entry: tar.Entry, name: bytes) -> bool:
         return False
 
@@ -72,3 +93,11 @@ class Putter(apply.Applier):
             raise errors.InvalidInput(f"cannot overwrite directory {there} with non-directory {place}")
         if not is_directory and entry.kind is tar.Kind.DIRECTORY:
             raise errors.InvalidInput(f"cannot overwrite non-directory {there} with directory {place}")
+
+
+def _rename(fresh: bytes, path: bytes) -> None:
+    try:
+        os.rename(fresh, path)
+    except IsADirectoryError:
+        apply.remove(path, os.lstat(path))
+        os.rename(fresh, path)

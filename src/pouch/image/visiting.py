@@ -21,6 +21,8 @@ _START = (
     "from pouch.image import visitor; sys.exit(visitor.main(sys.argv[3]))"
 )
 _PIECE = 1 << 20
+_PATIENCE = 5.0
+"""Seconds that a process may take to end as it is told."""
 _LONGEST_LINE = 1 << 17
 
 
@@ -128,18 +130,24 @@ class Visit:
         return tuple(map(str, self._line()["warnings"]))
 
     def end(self) -> None:
-        """End the process, whatever it does; idempotent."""
-        if self.process.poll() is None:
+        """End the process, whatever it does, and wait for it; idempotent."""
+        self.kill()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.report):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
 
     def kill(self) -> None:
-        """Have it end; from any thread. Whoever waits for it finds out."""
-        self.process.kill()
+        """Have it end; from any thread. Whoever waits for it finds out. One that writes takes back what is half done."""
+        if self.errand.what == "put":
+            self.process.terminate()
+        else:
+            self.process.kill()
 
     def _line(self) -> dict[str, Any]:
         while b"\n" not in self._said:

@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import resource
+import signal
 import stat
 import sys
 
@@ -59,6 +60,7 @@ class Visit:
         ended: Said = {}
         try:
             if self._request["what"] == "put":
+                signal.signal(signal.SIGTERM, _leave)
                 stage, tar_fd, said = unpacker.first_stage(0, self._report, *self._namespaces())
             self._enter()
             if self._request["what"] == "put":
@@ -201,6 +203,11 @@ class Visit:
         line = json.dumps(said).encode() + b"\n"
         while line:
             line = line[os.write(self._report, line) :]
+
+
+def _leave(number: int, _: object) -> None:
+    """Nobody wants it any more: what is half done is taken back on the way out."""
+    raise BrokenPipeError(number, "told to end")
 
 
 def _import_no_more() -> None:
