@@ -91,6 +91,10 @@ class Commits:
         finally:
             go_on.put(False)  # for a thread that waits still
         id = await running
+        self._equipment.events.publish("image", "create", id, {"name": id})
+        if references:
+            familiar = image_room.familiar(references[0])
+            self._equipment.events.publish("image", "tag", id, {"name": familiar})
         attributes = {
             "comment": message,
             "imageID": id,

@@ -18,6 +18,7 @@ from pouch.engine import (
     present,
     processes,
     prune,
+    sharing,
     shelf,
     signals,
     upgrading,
@@ -106,7 +107,8 @@ class Containers:
         return id_, self._warnings(record)
 
     def _with_id(self, config: container.ContainerConfig) -> container.ContainerConfig:
-        """With the id of the container whose network it shall use, which may get another name."""
+        """With the ids of the containers whose namespaces it shall use, which may get other names."""
+        config = sharing.with_ids(config, self._shelf)
         kind, argument = network.mode(config.host.network_mode)
         if kind is not network.Mode.CONTAINER:
             return config
@@ -181,9 +183,10 @@ class Containers:
             return
         one.record = dataclasses.replace(one.record, stopped_by_user=True)
         signals.to_init(run, signals.KILL)
+        self._life.signalled(one, signals.KILL)
         if one.record.state.status is container.Status.PAUSED:
             await self._equipment.runtime(run.runtime).resume(one.id)
-        if one.record.config.host.pid_mode == "host":
+        if sharing.among_others(one.record.config.host):
             await self._equipment.runtime(run.runtime).kill(one.id, signals.KILL, all_processes=True)
         done, _ = await asyncio.wait((supervisor,), timeout=signals.LAST_SECONDS)
         if not done:
@@ -254,6 +257,7 @@ class Containers:
         async with one.lock:
             await self._settled(one)
             if await self._life.cancel_restart(one):
+                self._life.publish(one.record, "stop")
                 return
             if not one.running:
                 raise errors.NotModified(f"container {one.id} is stopped already")
@@ -291,7 +295,7 @@ class Containers:
         async with one.lock:
             if one.running:
                 self._keep_from_removal(one)
-                await self._life.stop(one, self._patience(one, timeout))
+                await self._stop(one, timeout)
             await self._start(one)
             self._life.publish(one.record, "restart")
 
@@ -303,13 +307,20 @@ class Containers:
         """See the facade."""
         one = self._shelf.get(ref)
         number = process.signal_number(signal)
-        if not one.running or one.record.run is None:
-            raise errors.Conflict(f"Cannot kill container: {ref}: Container {one.id} is not running")
+        if one.record.state.status is container.Status.RESTARTING:
+            async with one.lock:
+                if await self._life.cancel_restart(one):
+                    return
+        run = one.record.run
+        if not one.running or run is None:
+            raise errors.Conflict(f"cannot kill container: {ref}: container {one.id} is not running")
         if number == signals.KILL:
             await self._kill_now(one)
-        else:
-            signals.to_init(one.record.run, number)
-        self._life.publish(one.record, "kill", signal=str(number))
+            return
+        if run.stop and number == run.stop[0].signal:  # what it ends by: nobody wants it back
+            one.record = dataclasses.replace(one.record, stopped_by_user=True)
+        signals.to_init(run, number)
+        self._life.signalled(one, number)
 
     async def pause(self, ref: str) -> None:
         """See the facade."""
@@ -396,7 +407,12 @@ class Containers:
 
     async def top(self, ref: str, ps_args: str) -> views.TopView:
         """See the facade."""
-        return await processes.top(self._shelf.get(ref).require_running(), ps_args or "-ef")
+        one = self._shelf.get(ref)
+        if one.record.state.status is container.Status.RESTARTING:
+            raise errors.Conflict(f"Container {one.id} is restarting, wait until the container is running")
+        found = await processes.top(one.require_running(), ps_args or "-ef")
+        self._life.publish(one.record, "top")
+        return found
 
     async def tree(self, ref: str) -> Sequence[dict[str, object]]:
         """See the facade."""
@@ -429,6 +445,7 @@ class Containers:
             self._life.publish(one.record, "attach")
             return await streams.connect(f"{bundle}/attach", tty=one.record.config.tty)
         self._require(one)
+        self._life.publish(one.record, "attach")
         return one.attachments.add()
 
     async def resize(self, ref: str, height: int, width: int) -> None:

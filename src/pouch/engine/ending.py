@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import logging
 
 from pouch.engine import clock, groups, hooks, tail
@@ -57,6 +58,12 @@ def noted(record: records.Record, exit_: exits.Exit, run_dir: str) -> tuple[reco
         finished_at=max(clock.rfc3339(exit_.finished_ns), record.state.started_at),
     )
     return record, rebooted
+
+
+def duration(record: records.Record) -> int:
+    """Whole seconds that the run which has ended took."""
+    began, ended = (dt.datetime.fromisoformat(text) for text in (record.state.started_at, record.state.finished_at))
+    return int((ended - began).total_seconds())
 
 
 async def poststop(equipment: tools.Equipment, record: records.Record, exit_: exits.Exit) -> None:

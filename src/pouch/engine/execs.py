@@ -57,7 +57,7 @@ class Execs:
         self._forget_old()
         self._by_id[made.id] = made
         one.exec_ids.add(made.id)
-        self._life.publish(one.record, f"exec_create: {' '.join(config.cmd)}", execID=made.id)
+        self._life.publish(one.record, f"exec_create: {_words(config)}", execID=made.id)
         return made.id
 
     def _forget_old(self) -> None:
@@ -102,7 +102,7 @@ class Execs:
             one.ended.set()
             raise
         one.running = True
-        self._life.publish(one.owner.record, f"exec_start: {' '.join(one.config.cmd)}", execID=one.id)
+        self._life.publish(one.owner.record, f"exec_start: {_words(one.config)}", execID=one.id)
         task = asyncio.create_task(self._watch(one), name=f"exec {one.id[:12]}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -152,7 +152,7 @@ class Execs:
         if one.process is not None and one.process.stdio is not None:
             await one.process.stdio.close()
         if one.process is not None and one.running:
-            one.process.kill()
+            one.process.kill_all()
 
     def _process(self, record: records.Record, run: records.Run, config: container.ExecConfig) -> inputs.Document:
         """The OCI process of an exec. Blocking: it looks into the container's files."""
@@ -193,6 +193,11 @@ class Execs:
                 f'chdir to cwd ("{path}") set in config.json failed: no such file or directory', exit_code=126
             )
         return path
+
+
+def _words(config: container.ExecConfig) -> str:
+    """As Docker's events have it: the program, a space, its arguments."""
+    return f"{config.cmd[0]} {' '.join(config.cmd[1:])}"
 
 
 def _owner(document: inputs.Document, run: records.Run) -> tuple[int, int] | None:

@@ -219,12 +219,14 @@ class Lifecycle:
     async def finish(self, one: shelf.Container, exit_: exits.Exit) -> None:
         """The end of a run, exactly once: the record first, then hooks, then everything is taken away, then what the policy wants."""
         run_dir = self._equipment.paths.run_dir(one.id)
-        record, rebooted = ending.noted(one.record, exit_, run_dir) if one.running else (one.record, False)
-        if one.running:
+        news = one.running
+        record, rebooted = ending.noted(one.record, exit_, run_dir) if news else (one.record, False)
+        if news:
             record = health_state.ended(dataclasses.replace(record, intent=records.Intent.POSTSTOP))
             await self._shelf.note(one, record)
             one.ended.set()
-            self._publish_end(record, exit_)
+            if exit_.oom:
+                self.publish(record, "oom")
         if record.intent is records.Intent.POSTSTOP and record.config.host.poststop_hooks:
             await ending.poststop(self._equipment, record, exit_)
             await self._shelf.note(one, dataclasses.replace(one.record, intent=records.Intent.NONE))
@@ -245,6 +247,8 @@ class Lifecycle:
             record = record.with_state(status=container.Status.REMOVING)
         await self._shelf.note(one, record)
         one.supervisor = None
+        if news:
+            self.publish(record, "die", exitCode=str(record.state.exit_code), execDuration=str(ending.duration(record)))
         if again:
             one.release(record.state.exit_code, "next-exit")
             one.restarter = self._tasks.spawn(self._restart_later(one, rebooted=rebooted), f"restart {one.id[:12]}")
@@ -252,11 +256,6 @@ class Lifecycle:
         if removed:
             self._tasks.spawn(self.remove(one), f"remove {one.id[:12]}")
         one.release(record.state.exit_code, "next-exit", "not-running")
-
-    def _publish_end(self, record: records.Record, exit_: exits.Exit) -> None:
-        if exit_.oom:
-            self.publish(record, "oom")
-        self.publish(record, "die", exitCode=str(record.state.exit_code))
 
     async def _restart_later(self, one: shelf.Container, *, rebooted: bool) -> None:
         """Wait, then start again, unless somebody stopped or removed it meanwhile."""
@@ -305,7 +304,10 @@ class Lifecycle:
                 write.write, run.stop_files, self._equipment.paths.run_dir(one.id), run.user_namespace_base or 0
             )
         end_app = functools.partial(self._end_app, one, run)
-        if one.supervisor is None or not await signals.stop(run, timeout, asyncio.shield(one.supervisor), end_app):
+        ended = asyncio.shield(one.supervisor) if one.supervisor is not None else None
+        if ended is None or not await signals.stop(
+            run, timeout, ended, end_app, functools.partial(self.signalled, one)
+        ):
             raise errors.Unavailable(f"cannot stop container {one.record.name}: it did not end after SIGKILL")
 
     async def _end_app(self, one: shelf.Container, run: records.Run) -> None:
@@ -347,6 +349,10 @@ class Lifecycle:
         """Let go of all containers: they go on without us."""
         self.end_restarts()
         await self._tasks.close()
+
+    def signalled(self, one: shelf.Container, number: int) -> None:
+        """Tell of a signal that its first process was sent."""
+        self.publish(one.record, "kill", signal=str(number))
 
     def publish(self, record: records.Record, action: str, **attributes: str) -> None:
         """A container event with Docker's attributes."""

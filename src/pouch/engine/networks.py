@@ -139,6 +139,7 @@ class Networks:
                 with contextlib.suppress(errors.Forbidden):  # somebody has just begun to use it
                     await self._remove(one)
                     removed.append(one.name)
+        self._equipment.events.publish("network", "prune", "", {"reclaimed": "0"})
         return removed
 
     # -- membership ---------------------------------------------------------------------------------------------------

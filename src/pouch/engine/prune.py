@@ -33,7 +33,7 @@ class Pruning:
         self._runs = True
         try:
             removed, freed = [], 0
-            for one in self._shelf:
+            for one in sorted(self._shelf, key=lambda one: one.record.created, reverse=True):
                 if not _wanted(one, filters, limit):
                     continue
                 size = await self._equipment.pools.long(usage.size, self._equipment, one.id)

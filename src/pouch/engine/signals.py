@@ -20,9 +20,13 @@ def to_init(run: records.Run, number: int) -> None:
 
 
 async def stop(
-    run: records.Run, timeout: float | None, ended: Awaitable[object], end_app: Callable[[], Awaitable[None]]
+    run: records.Run,
+    timeout: float | None,
+    ended: Awaitable[object],
+    end_app: Callable[[], Awaitable[None]],
+    sent: Callable[[int], None],
 ) -> bool:
-    """The steps of an orderly stop, each with its share of the timeout (None: without limit), then SIGKILL.
+    """The steps of an orderly stop, each with its share of the timeout (None: without limit), then SIGKILL; `sent` is told each.
 
     A machine gets its grace besides, for its services; what is left of the app when the timeout is over is ended by `end_app`.
     True when the container has ended.
@@ -33,6 +37,7 @@ async def stop(
     """Seconds until the app's own time is up; None where it has none or is over."""
     for step in run.stop:
         to_init(run, step.signal)
+        sent(step.signal)
         patience = None if limit is None else limit * step.share
         if patience is not None and left is not None and left < patience:
             if await _done_within(waiting, left):
@@ -43,6 +48,7 @@ async def stop(
             return True
         left = None if left is None or patience is None else left - patience
     to_init(run, KILL)
+    sent(KILL)
     return await _done_within(waiting, LAST_SECONDS)
 
 

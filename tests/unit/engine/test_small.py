@@ -213,7 +213,7 @@ def test_times_have_nanoseconds():
 
 def stopped(monkeypatch, *, timeout, grace, ends_at):
     """What signals.stop did until the container ended at `ends_at`: numbers of signals, and "app" where it asked for the app's end."""
-    done = []
+    done, told = [], []
 
     async def scenario():
         ended = asyncio.get_running_loop().create_future()
@@ -231,9 +231,10 @@ def stopped(monkeypatch, *, timeout, grace, ends_at):
             pid=1, pid_start=1, monitor_pid=1, monitor_start=1, runtime="crun", cgroups_path="/x", stop_grace=grace,
             stop=(records.StopStep(signal=37, share=0.5), records.StopStep(signal=15, share=0.5)),
         )  # fmt: skip
-        return await signals.stop(run, timeout, ended, end_app)
+        return await signals.stop(run, timeout, ended, end_app, told.append)
 
     assert asyncio.run(scenario())
+    assert told == [what for what in done if what != "app"]
     return done
 
 
