@@ -77,6 +77,7 @@ DOORS = {
     },
     "sqlite3": {"store/db.py"},
     "urllib3": {"image/registry/pools.py"},
+    "wsproto": {"edge/http/websocket.py"},
     "zstandard": {"image/compression.py"},
     "subprocess": {
         "cli/commands/doctor.py",  # examines a host without a daemon

@@ -505,3 +505,31 @@ def test_keys_held_back_at_the_end_of_input_are_not_lost():
     keys = hijack.DetachKeys(hijack.DETACH_KEYS)
     assert keys.feed(b"a\x10") == (b"a", False)
     assert keys.rest() == b"\x10"
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        ("details=1", [b"B=2+3,role=a%26b first", b" half\n", b"B=2+3,role=a%26b last\n"]),
+        ("details=1&timestamps=1", [b"T B=2+3,role=a%26b first", b" half\n", b"T B=2+3,role=a%26b last\n"]),
+    ],
+)
+async def test_details_are_the_labels_and_variables_that_the_logs_options_name(query, lines):
+    async with edge_client.running() as daemon:
+        options = {"labels": "role,none", "env": "B,C", "max-size": "1m"}
+        host = dataclasses.replace(container.HostConfig(), log_options=options)
+        give(daemon.engine, tty=True, host=host, labels={"role": "a&b", "other": "x"}, env=("A=1", "B=2 3"))
+        words = (b"first", b" half\n", b"last\n")
+        daemon.engine.containers.records = fake_engine.FakeStream(*(views.LogRecord(1, "T", word) for word in words))
+        answer = await daemon.request("GET", f"/containers/web/logs?stdout=1&{query}")
+        assert answer.body == b"".join(lines)
+
+
+async def test_without_any_details_are_a_blank_as_dockerds():
+    async with edge_client.running() as daemon:
+        give(daemon.engine, tty=True)
+        daemon.engine.containers.records = fake_engine.FakeStream(views.LogRecord(1, "T", b"line\n"))
+        answer = await daemon.request("GET", "/containers/web/logs?stdout=1&details=1")
+        assert answer.body == b" line\n"
+        _, query = daemon.engine.call("containers.logs")
+        assert not query.merge  # each line has its own

@@ -257,7 +257,7 @@ class Connection:
                 await answer.stdio.close()
             raise
         early, _ = self._http.trailing_data
-        self._writer.write(hijack.head(request, tty=answer.tty))
+        self._writer.write(hijack.head(request, answer))
         await hijack.carry(answer, self._reader, self._writer, bytes(early))
 
     async def _next_cycle(self) -> bool:

@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator
 
 from pouch.edge.http import errors as http_errors
-from pouch.edge.http import filters, hijack, message, present, streams, times, translate, versions
-from pouch.edge.http.message import NO_CONTENT, Answer, Hijack, Reply, Request, Route, Stream
+from pouch.edge.http import filters, message, present, translate, versions
+from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route, Stream
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import decode
 from pouch.engine import facade as engine
@@ -21,7 +21,6 @@ _NO_IMAGE = "No such image"
 
 _CONDITIONS = ("not-running", "next-exit", "removed")
 _ARM_SECONDS = 0.05
-_LONGEST_TAIL = 18
 _LARGEST_SIDE = 0xFFFF
 
 
@@ -47,8 +46,6 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
         Route("GET", f"{one}/top", noun.top),
         Route("GET", f"{one}/tree", noun.tree),
         Route("GET", f"{one}/changes", noun.changes),
-        Route("GET", f"{one}/logs", noun.logs),
-        Route("POST", f"{one}/attach", noun.attach),
     )
 
 
@@ -188,54 +185,6 @@ class Containers:
         changed = await self._containers.changes(request.name)
         return message.reply([{"Path": path, "Kind": kind} for kind, path in changed])
 
-    async def logs(self, request: Request) -> Answer:
-        """`docker logs`."""
-        query = views.LogQuery(
-            stdout=request.flag("stdout"),
-            stderr=request.flag("stderr"),
-            follow=request.flag("follow"),
-            since=times.nanoseconds("since", request.text("since")),
-            until=times.nanoseconds("until", request.text("until")),
-            tail=_tail(request.text("tail", "all")),
-            merge=not request.flag("timestamps"),
-        )
-        if not (query.stdout or query.stderr):
-            raise errors.InvalidInput("Bad parameters: you must choose at least one stream")
-        tty = (await self._containers.get(request.name)).config.tty
-        records = await self._containers.logs(request.name, query)
-        multiplexed = not tty and request.version >= (1, 42)
-        pieces = streams.log_pieces(records, tty=tty, timestamps=request.flag("timestamps"))
-        return Stream(message.MULTIPLEXED_STREAM if multiplexed else message.RAW_STREAM, pieces)
-
-    async def attach(self, request: Request) -> Answer:
-        """`docker attach`, and the streams of `docker run`."""
-        keys = hijack.parse_detach_keys(request.text("detachKeys"))
-        view = await self._containers.get(request.name)
-        config = view.config
-        stdout, stderr = request.flag("stdout"), request.flag("stderr")
-        # Attached first, so that nothing falls between the log and the stream.
-        stdio = await self._containers.attach(view.id) if request.flag("stream") else None
-        prelude: AsyncIterator[bytes] | None = None
-        try:
-            if request.flag("logs"):
-                query = views.LogQuery(stdout=stdout, stderr=stderr, merge=True)
-                records = await self._containers.logs(view.id, query)
-                prelude = streams.log_pieces(records, tty=config.tty, timestamps=False)
-        except BaseException:
-            if stdio is not None:
-                await stdio.close()
-            raise
-        return Hijack(
-            stdio=stdio,
-            tty=config.tty,
-            stdin=request.flag("stdin") and config.open_stdin,
-            stdout=stdout,
-            stderr=stderr,
-            eof_closes_stdin=config.stdin_once,
-            detach_keys=keys,
-            prelude=prelude,
-        )
-
 
 async def _wait_pieces(waiting: asyncio.Task[views.WaitResult]) -> AsyncIterator[bytes]:
     """The end of a container; an error that comes late stands in the document."""
@@ -253,11 +202,6 @@ async def _wait_pieces(waiting: asyncio.Task[views.WaitResult]) -> AsyncIterator
 
 def _timeout(request: Request) -> int | None:
     return request.number("t", 0) if request.text("t") else None
-
-
-def _tail(text: str) -> int:
-    """Docker takes whatever is no number for `all`; more lines than any log has is the same."""
-    return int(text) if text.isdecimal() and len(text) <= _LONGEST_TAIL else -1
 
 
 def size(request: Request) -> tuple[int, int]:

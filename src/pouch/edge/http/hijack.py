@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator
+from typing import Protocol
 
-from pouch.edge.http import message, peer
+from pouch.edge.http import message, peer, websocket
 from pouch.engine import views
 from pouch.spec import errors
 
@@ -83,8 +83,11 @@ class DetachKeys:
         return self._keys[: self._held]
 
 
-def head(request: message.Request, *, tty: bool) -> bytes:
+def head(request: message.Request, answer: message.Hijack) -> bytes:
     """The response's head: 101 for a client that asked to upgrade, else 200; both followed by the raw stream."""
+    if answer.frames is not message.Frames.DOCKER:
+        return websocket.head(request)
+    tty = answer.tty
     multiplexed = request.version >= (1, 42) and not tty
     content_type = message.MULTIPLEXED_STREAM if multiplexed else message.RAW_STREAM
     if request.headers.get("upgrade"):
@@ -94,44 +97,91 @@ def head(request: message.Request, *, tty: bool) -> bytes:
     return lines.encode()
 
 
+class Lane(Protocol):
+    """A client's connection that carries streams, whatever they are wrapped in."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may be sent any more, though the client is there."""
+
+    async def receive(self) -> bytes:
+        """What the client sent; empty at the end of its input."""
+
+    def send(self, stream: int, data: bytes) -> None:
+        """Send a piece of the process's output; the caller drains."""
+
+    def send_prelude(self, data: bytes) -> None:
+        """Send what was said before, framed already where this lane has frames of Docker's."""
+
+    async def end(self) -> None:
+        """The output has ended: part from the client."""
+
+
+class RawLane:
+    """Docker's own: bytes with a terminal, else pieces with a head."""
+
+    closed = False
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes, *, bare: bool) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._early = early
+        self._bare = bare
+
+    async def receive(self) -> bytes:
+        """See `Lane`."""
+        early, self._early = self._early, b""
+        return early or await self._reader.read(65536)
+
+    def send(self, stream: int, data: bytes) -> None:
+        """See `Lane`."""
+        self._writer.write(data if self._bare else frame(stream, data))
+
+    def send_prelude(self, data: bytes) -> None:
+        """See `Lane`."""
+        self._writer.write(data)
+
+    async def end(self) -> None:
+        """See `Lane`."""
+        await peer.part(self._reader, self._writer)
+
+
+def lane(answer: message.Hijack, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> Lane:
+    """What an answer is carried by. early: bytes read with the request."""
+    if answer.frames is message.Frames.DOCKER:
+        return RawLane(reader, writer, early, bare=answer.tty)
+    return websocket.Lane(reader, writer, early, binary=answer.frames is message.Frames.WEB_BINARY)
+
+
 async def carry(
     answer: message.Hijack, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes
 ) -> None:
     """Carry both directions until the output ends, the client leaves or detaches. `early`: bytes read with the request."""
+    way = lane(answer, reader, writer, early)
     try:
         await peer.taken(writer)  # the head, before any of our bytes
         if answer.prelude is not None:
-            await _send_all(answer.prelude, writer)
+            async for piece in answer.prelude:
+                way.send_prelude(piece)
+                await writer.drain()
         if answer.stdio is not None:
-            await _carry_stdio(answer, answer.stdio, reader, writer, early)
+            await _carry_stdio(answer, answer.stdio, way, writer)
         await writer.drain()
     except ConnectionError:
         return
     finally:
         if answer.stdio is not None:
             await answer.stdio.close()
-    await peer.part(reader, writer)
+    await way.end()
 
 
-async def _send_all(pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter) -> None:
-    async for piece in pieces:
-        writer.write(piece)
-        await writer.drain()
-
-
-async def _carry_stdio(
-    answer: message.Hijack,
-    stdio: views.Stdio,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    early: bytes,
-) -> None:
-    output = asyncio.create_task(_output(answer, stdio, writer), name="hijack output")
+async def _carry_stdio(answer: message.Hijack, stdio: views.Stdio, way: Lane, writer: asyncio.StreamWriter) -> None:
+    output = asyncio.create_task(_output(answer, stdio, way, writer), name="hijack output")
     leaving = asyncio.create_task(peer.gone(writer), name="hijack hang-up")
     decisive: set[asyncio.Task[None] | asyncio.Task[bool]] = {output, leaving}
     tasks = set(decisive)
-    if answer.stdin:
-        typed = asyncio.create_task(_input(answer, stdio, reader, early), name="hijack input")
+    if answer.stdin or answer.frames is not message.Frames.DOCKER:
+        typed = asyncio.create_task(_input(answer, stdio, way), name="hijack input")
         tasks.add(typed)
         decisive.add(typed)
     try:
@@ -147,31 +197,26 @@ async def _carry_stdio(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _output(answer: message.Hijack, stdio: views.Stdio, writer: asyncio.StreamWriter) -> None:
+async def _output(answer: message.Hijack, stdio: views.Stdio, way: Lane, writer: asyncio.StreamWriter) -> None:
     while (piece := await stdio.read()) is not None:
         stream, data = piece
-        if answer.tty:
-            writer.write(data)
-        elif (stream == 1 and answer.stdout) or (stream == 2 and answer.stderr):
-            writer.write(frame(stream, data))
+        if answer.tty or (stream == 1 and answer.stdout) or (stream == 2 and answer.stderr):
+            way.send(stream, data)
         await writer.drain()
 
 
-async def _input(answer: message.Hijack, stdio: views.Stdio, reader: asyncio.StreamReader, early: bytes) -> bool:
+async def _input(answer: message.Hijack, stdio: views.Stdio, way: Lane) -> bool:
     """Carry what the client sends; whether it detached."""
     keys = DetachKeys(answer.detach_keys if answer.tty else b"")
-    data = early
     with contextlib.suppress(ConnectionError):
-        data = data or await reader.read(65536)
-        while data:
+        while data := await way.receive():
             passed, detached = keys.feed(data)
-            if passed:
+            if passed and answer.stdin:
                 await stdio.write(passed)
             if detached:
                 return True
-            data = await reader.read(65536)
-    if keys.rest():
+    if keys.rest() and answer.stdin:
         await stdio.write(keys.rest())
-    if answer.eof_closes_stdin and not answer.tty:
+    if answer.stdin and answer.eof_closes_stdin and not answer.tty:
         await stdio.write_eof()
-    return False
+    return way.closed

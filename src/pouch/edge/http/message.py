@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -122,6 +123,14 @@ class Stream:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Frames(enum.Enum):
+    """What a stream that took a connection over is wrapped in: Docker's heads (none with a terminal), or messages of a WebSocket."""
+
+    DOCKER = enum.auto()
+    WEB_BINARY = enum.auto()
+    WEB_TEXT = enum.auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hijack:
     """The connection becomes a raw stream to a process. Without stdio only the prelude is sent."""
@@ -135,6 +144,7 @@ class Hijack:
     detach_keys: bytes = b"\x10\x11"
     prelude: AsyncIterator[bytes] | None = None
     """What is sent before, framed already (the log, for attach with `logs=1`)."""
+    frames: Frames = Frames.DOCKER
 
 
 Answer = Reply | Stream | Hijack

@@ -68,6 +68,9 @@ class Router:
             return
         first, rest = path[:end], path[end + 1 :]
         name, slash, last = rest.rpartition("/")
+        above, longer, between = name.rpartition("/")
+        if longer and above and (first, f"{between}/{last}") in self._named:  # /containers/{name}/attach/ws
+            yield self._named[first, f"{between}/{last}"], above
         if slash and name and (first, last) in self._named:
             yield self._named[first, last], name
         if rest and not rest.startswith("/") and (first, "") in self._named:

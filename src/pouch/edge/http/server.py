@@ -12,6 +12,7 @@ from typing import Any
 from pouch.edge.http import (
     absent,
     archives,
+    attach,
     commits,
     connection,
     containers,
@@ -39,6 +40,7 @@ def routes(facade: engine.Facade) -> list[message.Route]:
     """All routes, noun by noun."""
     return [
         *containers.routes(facade),
+        *attach.routes(facade),
         *execs.routes(facade),
         *images.routes(facade),
         *transfers.routes(facade),

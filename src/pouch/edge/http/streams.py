@@ -24,13 +24,17 @@ async def closing(stream: AsyncIterator[T]) -> AsyncIterator[T]:
             await close()
 
 
-async def log_pieces(records: views.LogStream, *, tty: bool, timestamps: bool) -> AsyncIterator[bytes]:
-    """A log: frames, or bare bytes with a terminal; with timestamps the first record of each line begins with its time."""
+async def log_pieces(
+    records: views.LogStream, *, tty: bool, timestamps: bool, prefix: bytes = b""
+) -> AsyncIterator[bytes]:
+    """A log: frames, or bare bytes with a terminal. With timestamps the first record of each line begins with its time; then `prefix`."""
     begins_line = {1: True, 2: True}
     async for record in closing(records):
         data = record.data
-        if timestamps and begins_line.get(record.stream, True):
-            data = record.time.encode() + b" " + data
+        if begins_line.get(record.stream, True):
+            data = prefix + data
+            if timestamps:
+                data = record.time.encode() + b" " + data
         begins_line[record.stream] = data.endswith(b"\n")
         yield data if tty else hijack.frame(record.stream, data)
 
