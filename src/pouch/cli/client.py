@@ -103,7 +103,7 @@ class Client:
         head += [f"{name}: {value}" for name, value in headers.items()]
         try:
             _send(connection, ("\r\n".join(head) + "\r\n\r\n").encode() + content, upload)
-            response = Response(connection)
+            response = Response(connection, bodiless=method == "HEAD")
         except (ConnectionError, TimeoutError) as error:
             connection.close()
             reason = getattr(connection, "failure", "") or error.strerror or error
@@ -130,8 +130,10 @@ def _send(connection: socket.socket, head: bytes, upload: Iterable[bytes] | None
 class Response:
     """An answer whose head is read and whose body is not."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, bodiless: bool = False) -> None:
+        """bodiless: whatever the head says of a body, none comes (HEAD)."""
         self.connection = connection
+        self._bodiless = bodiless
         self.while_waiting: Callable[[], object] | None = None
         """Called every `TICK_SECONDS` while the daemon sends nothing."""
         self._buffer = b""
@@ -171,7 +173,7 @@ class Response:
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes, transfer coding removed."""
         try:
-            if self.status in {204, 304}:
+            if self._bodiless or self.status in {204, 304}:
                 return
             if self.headers.get("transfer-encoding", "").lower() == "chunked":
                 yield from self._chunks()

@@ -24,6 +24,7 @@ COMMON: Entries = {
 CONTAINERS: Entries = {
     "attach": ("attach", "Attach local standard input, output, and error streams to a running container"),
     "commit": ("commit", "Create a new image from a container's changes"),
+    "cp": ("cp", "Copy files/folders between a container and the local filesystem"),
     "create": ("create", "Create a new container"),
     "diff": ("diff", "Inspect changes to files or directories on a container's filesystem"),
     "export": ("export", "Export a container's filesystem as a tar archive"),
