@@ -2,18 +2,23 @@
 
 missing()       why no daemon can run here
 docker_client   the docker command of this machine, as there is a recording for its version; skips where there is none
+engine          the engine of a session, with the image `busybox`: a pouchd, or with POUCH_TEST_ENGINE=dockerd one of Docker's
+emptied         nothing but the image is in it when a test begins
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
-from support import kernel
-from support.docker_session import recordings
+from support import clients, hosts, kernel, leaks
+from support.docker_session import dockerd, engines, player, record, recordings
 
 LONGEST_SECONDS = 180
 """Of one test. One that hangs fails, and what it made is taken away."""
@@ -67,3 +72,42 @@ def docker_client() -> str:
                 return program
     known = ", ".join(sorted(path.stem for path in recordings.DATA.glob("docker-*.json")))
     pytest.skip(f"needs a docker command of a version that is recorded ({known}), found: {versions or 'none'}")
+
+
+@contextlib.contextmanager
+def _dockerd(home: pathlib.Path) -> Iterator[player.Where]:
+    record.CACHE.mkdir(parents=True, exist_ok=True)
+    programs = dockerd.fetched(record.CACHE)
+    with engines.docker(programs, home, str(programs / "usr/bin/docker")) as where:
+        yield where
+
+
+@pytest.fixture(scope="session")
+def serving(can_run: None) -> Iterator[tuple[player.Where, hosts.Daemon | None]]:
+    """The engine, and the daemon where it is ours."""
+    with tempfile.TemporaryDirectory(prefix="pc-", dir="/var/tmp") as made:
+        home = pathlib.Path(made)
+        if os.environ.get("POUCH_TEST_ENGINE", "") == "dockerd":
+            with _dockerd(home) as where:
+                yield where, None
+        else:
+            with engines.pouch(shutil.which("docker") or "") as (where, daemon):
+                yield where, daemon
+
+
+@pytest.fixture(scope="session")
+def engine(serving: tuple[player.Where, hosts.Daemon | None], tmp_path_factory: pytest.TempPathFactory) -> player.Where:
+    """How it is reached."""
+    where, _ = serving
+    clients.furnish(where.address, engines.archive(tmp_path_factory.mktemp("engine")))
+    return where
+
+
+@pytest.fixture
+def emptied(serving: tuple[player.Where, hosts.Daemon | None], engine: player.Where) -> Iterator[None]:
+    """Take away what a test left; what a pouchd left on the host fails the test."""
+    _, daemon = serving
+    yield
+    clients.empty(engine.address)
+    if daemon is not None:
+        leaks.assert_none(daemon)

@@ -19,8 +19,12 @@ Document = dict[str, object]
 
 
 def mode(document: container_schema.Create) -> str:
-    """HostConfig.NetworkMode; what clients send for "as usual" is `bridge`."""
-    return "none" if document.NetworkDisabled else _name(document.HostConfig.NetworkMode)
+    """HostConfig.NetworkMode; what clients send for "as usual" is `bridge`, or the first of the networks that they name besides it."""
+    if document.NetworkDisabled:
+        return "none"
+    asked = _name(document.HostConfig.NetworkMode)
+    named = [_name(name) for name in document.NetworkingConfig.EndpointsConfig]
+    return named[0] if document.HostConfig.NetworkMode in ("", "default") and named and asked not in named else asked
 
 
 def _name(text: str) -> str:
