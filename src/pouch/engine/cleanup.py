@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
-from pouch.engine import volumes, wiring
+from pouch.engine import sharing, volumes, wiring
 from pouch.kernel import cgroup, mount, process
 from pouch.runtime import exits
 from pouch.spec import errors
@@ -46,7 +46,7 @@ async def run(equipment: tools.Equipment, record: records.Record, *, ended: bool
 async def _gone(equipment: tools.Equipment, record: records.Record) -> bool:
     """Do the runtime's part of an orderly end ourselves, without a process: 1 ms for 5. False where it has to be asked after all."""
     runtime = equipment.runtime(record.runtime)
-    if not runtime.forgets or record.config.host.pid_mode == "host":
+    if not runtime.forgets or sharing.among_others(record.config.host):
         return False
     try:
         await equipment.pools.fs(cgroup.remove, _group(equipment, record))

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pouch.engine import endpoints, groups, limits, mounts, prepare, rich_choice
+from pouch.engine import endpoints, groups, limits, mounts, prepare, rich_choice, sharing
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
@@ -133,8 +133,11 @@ def _labels(image: Template) -> dict[str, str]:
 
 
 def merged_env(base: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
-    """The image's variables with the client's over them; a bare `NAME` of the client takes one away."""
-    return tuple(entry for entry in overridden(base, own) if "=" in entry)
+    """The client's variables, then the image's that it says nothing of; a bare `NAME` of the client takes one away."""
+    asked = overridden((), own)
+    named = {entry.partition("=")[0] for entry in asked}
+    rest = [entry for entry in overridden(base, ()) if entry.partition("=")[0] not in named]
+    return tuple(entry for entry in (*asked, *rest) if "=" in entry)
 
 
 def overridden(base: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,15 +164,10 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
             f"invalid hostname format: {config.hostname}", hint="63 characters at most, no space, no slash"
         )
     _check_network_mode(config)
-    for name, mode in (
-        ("PidMode", host.pid_mode),
-        ("IpcMode", host.ipc_mode),
-        ("UTSMode", host.uts_mode),
-        ("UsernsMode", host.userns_mode),
-        ("CgroupnsMode", host.cgroupns_mode),
-    ):
-        if mode not in _MODES and not (name == "IpcMode" and mode in ("shareable", "none")):
-            raise errors.InvalidInput(f"invalid {name}: {mode}", hint="host, private or empty")
+    sharing.check(config)
+    for name, mode in (("UsernsMode", host.userns_mode), ("CgroupnsMode", host.cgroupns_mode)):
+        if mode not in _MODES:
+            raise errors.InvalidInput(f"invalid {name}: {errors.shown(mode)}", hint="host, private or empty")
     if host.runtime and host.runtime not in settings.runtimes:
         known = ", ".join(sorted(settings.runtimes))
         raise errors.InvalidInput(f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {known}")
@@ -301,9 +299,9 @@ def _check_rich(config: container.ContainerConfig) -> None:
     host = config.host
     if config.rich is not None:
         prepare.split_words(config.rich.init_script)
-    if host.pid_mode == "host":
+    if sharing.among_others(host):
         raise errors.InvalidInput(
-            "a rich container needs a pid namespace of its own: its init is PID 1; drop --pid host"
+            f"a rich container needs a pid namespace of its own: its init is PID 1; drop --pid {errors.shown(host.pid_mode)}"
         )
     if host.cgroupns_mode == "host":
         raise errors.InvalidInput("a rich container needs a cgroup namespace of its own; drop --cgroupns host")

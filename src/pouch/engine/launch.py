@@ -20,6 +20,7 @@ from pouch.engine import (
     network_plan,
     prepare,
     readiness,
+    sharing,
     shelf,
     signals,
     views,
@@ -96,7 +97,8 @@ class Launcher:
         paths = await self._volumes.mount(record)
         copies = equipment.snapshots.copies or (paths and (not record.state.started_at or record.unfilled))
         pool = equipment.pools.long if copies else equipment.pools.fs
-        prepared = await pool(prepare.prepare, equipment, record, place.base, place.addressing, paths)
+        joined = sharing.join(equipment, self._shelf, record)
+        prepared = await pool(prepare.prepare, equipment, record, place.base, place.addressing, paths, joined)
         try:
             if prepared.plan is not None:
                 notify = self._readiness.listen(one, place.base or 0)

@@ -122,12 +122,15 @@ def check_host(wanted: container.Resources, host: inputs.Host) -> None:
             )
     if (wanted.cpu_realtime_period or wanted.cpu_realtime_runtime) and "realtime" in host.lacking:
         raise errors.InvalidInput("Your kernel does not support CPU real-time scheduler")
-    for one in (*wanted.blkio_weight_device, *rates(wanted)):
-        block_device(one.path)
+    block_devices(wanted)
 
 
-def block_device(path: str) -> tuple[int, int]:
-    """Major and minor number of a block device of this host. Raises InvalidInput."""
+def block_devices(wanted: container.Resources) -> dict[str, tuple[int, int]]:
+    """Major and minor numbers of the devices that limits name. Raises InvalidInput."""
+    return {one.path: _block_device(one.path) for one in (*wanted.blkio_weight_device, *rates(wanted))}
+
+
+def _block_device(path: str) -> tuple[int, int]:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pouch.engine import equipment as tools
-from pouch.engine import mounting, mounts, name_files
+from pouch.engine import limits, mounting, mounts, name_files, sharing
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot, mount, process
@@ -49,14 +49,15 @@ def prepare(
     base: int | None,
     addressing: name_files.Addressing,
     volumes: Mapping[str, str],
+    joined: sharing.Joined,
 ) -> Prepared:
-    """Make the bundle. volumes: where they are mounted on this host, by name.
+    """Make the bundle. volumes: where they are mounted on this host, by name. joined: other containers' namespaces.
 
     Raises StartFailed, InvalidInput, KernelError; leaves half-made things to `cleanup`.
     """
     descriptor = equipment.ranges.borrow(base) if base is not None else None
     try:
-        return _Preparation(equipment, record, base, descriptor, volumes).run(addressing)
+        return _Preparation(equipment, record, base, descriptor, volumes).run(addressing, joined)
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -86,7 +87,7 @@ class _Preparation:
         self._bundle = self._paths.container_run(record.id)
         self._warnings: list[str] = []
 
-    def run(self, addressing: name_files.Addressing) -> Prepared:
+    def run(self, addressing: name_files.Addressing, joined: sharing.Joined) -> Prepared:
         mounting.check_sources(self._mounts)
         record = self._record
         self._equipment.snapshots.prepare(record.id)
@@ -103,7 +104,12 @@ class _Preparation:
             self._ensure_working_dir()
             self._fill_run(plan)
         name_files.write(self._equipment, self._record, addressing, self._base)
-        given = self._inputs(identity, plan, addressing)
+        given = dataclasses.replace(
+            self._inputs(identity, plan, addressing),
+            pidns=joined.pid,
+            ipcns=joined.ipc,
+            shm=sharing.lay_shared_memory(self._equipment, self._record, joined, base=self._base),
+        )
         built = build.build(given)
         self._write_spec(built.spec)
         owner = plan.stdio_owner if plan else (identity.uid, identity.gid)
@@ -306,6 +312,7 @@ class _Preparation:
             netns=addressing.netns,
             user_namespace_base=self._base,
             devices=tuple(self._devices()),
+            block_devices=limits.block_devices(record.config.host.resources),
             binds=self._binds(),
             directories=frozenset(one.target for one in self._mounts if os.path.isdir(one.source)),
             machine=machine,

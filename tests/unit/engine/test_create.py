@@ -85,7 +85,7 @@ Resources = container.Resources
             {"host": HostConfig(network_mode="container:a", dns=("1.1.1.1",))},
             "conflicting options: dns and the network mode",
         ),
-        ({"host": HostConfig(pid_mode="container:x")}, "invalid PidMode"),
+        ({"host": HostConfig(pid_mode="other")}, "invalid PID mode: other"),
         ({"host": HostConfig(runtime="kata")}, "unknown or invalid runtime name: kata"),
         ({"host": HostConfig(cap_add=("FLY",))}, "invalid capability"),
         ({"host": HostConfig(log_driver="fluentd")}, "no log driver named 'fluentd'"),
