@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from support import edge_client
 
-from pouch.edge.http import message, router
+from pouch.edge.http import connection, message, router
 from pouch.spec import errors
 
 
@@ -312,3 +312,61 @@ def test_negotiation_hands_back_version_and_path():
 
 def test_the_first_value_of_a_query_key_counts():
     assert message.parse_query("a=1&a=2&b=&c") == {"a": "1", "b": "", "c": ""}
+
+
+async def test_a_head_that_does_not_end_is_answered_408(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.02)
+    async with edge_client.running() as daemon:
+        client = await daemon.client()
+        await client.send(b"GET /_ping HTTP/1.1\r\nHo")
+        answer = await client.answer()
+        assert (answer.status, answer.reason) == (408, "Request Timeout")
+        assert await client.at_end()
+
+
+async def test_between_requests_a_client_may_be_silent(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.01)
+    async with edge_client.running() as daemon:
+        client = await daemon.client()
+        for _ in range(2):
+            await asyncio.sleep(0.03)
+            await client.ask("GET", "/_ping")
+            assert (await client.answer()).status == 200
+
+
+async def test_a_document_that_does_not_come_is_answered_408(monkeypatch):
+    monkeypatch.setattr(message, "READ_SECONDS", 0.02)
+    async with edge_client.running() as daemon:
+        client = await daemon.client()
+        await client.send(b'POST /containers/create HTTP/1.1\r\nHost: p\r\nContent-Length: 10\r\n\r\n{"')
+        answer = await client.answer()
+        assert answer.status == 408
+        assert "did not come within" in answer.json()["message"]
+        assert await client.at_end()
+        assert daemon.engine.calls == []
+
+
+async def test_an_archive_may_take_long_but_not_stand_still(monkeypatch):
+    monkeypatch.setattr(connection, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(message, "READ_SECONDS", 0.01)
+    async with edge_client.running() as daemon:
+        client = await daemon.client()
+        await client.send(b"POST /images/load HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+            await client.send(b"1\r\nx\r\n")
+        answer = await client.answer()
+        assert "nothing more of the request's body came" in answer.lines()[-1]["error"]
+        assert bytes(daemon.engine.archives.loaded) == b"xxxxx"
+        assert await client.at_end()
+
+
+async def test_no_thread_waits_for_an_archive_that_has_not_begun():
+    async with edge_client.running() as daemon:
+        client = await daemon.client()
+        await client.send(b"POST /images/load HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await client.send(b"")
+        await daemon.request("GET", "/_ping")
+        assert daemon.engine.calls == []
+        await client.send(b"1\r\nx\r\n")
+        await daemon.engine.reached("archives.load")

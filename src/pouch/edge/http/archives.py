@@ -29,7 +29,8 @@ class Archives:
 
     async def load(self, request: Request) -> Answer:
         """`docker load`."""
-        steps = await self._archives.load(request.body.chunks())
+        # Its first piece, before a thread waits for more: what makes an archive may take long to begin.
+        steps = await self._archives.load(await streams.begun(request.body.chunks()))
         pieces = streams.progress_pieces(steps, sentences="stream")
         return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
 

@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 HEAD_LIMIT = 64 << 10
 """Bytes of a request's line and headers."""
+HEAD_SECONDS = 60.0
+"""For a request's line and headers, from their first byte on; between requests a client may be silent as long as it likes."""
+SILENT_SECONDS = 300.0
+"""How long a client may send nothing in the middle of a body: what reads archives waits for it in a thread."""
 _PIECE = 64 << 10
 _LOGGED_PATH = 200
 _UNREAD_LIMIT = 1 << 20
@@ -71,6 +75,12 @@ class Connection:
         except h11.RemoteProtocolError as error:
             self.idle = False
             failed = message.HttpError(error.error_status_hint, f"malformed request: {error}")
+            await self._send_reply(http_errors.reply(failed, "?"), head_only=False, close=True)
+            await peer.part(self._reader, self._writer)
+            return False
+        except TimeoutError:
+            self.idle = False
+            failed = message.HttpError(408, f"the head of a request did not come within {HEAD_SECONDS:g} seconds")
             await self._send_reply(http_errors.reply(failed, "?"), head_only=False, close=True)
             await peer.part(self._reader, self._writer)
             return False
@@ -155,14 +165,26 @@ class Connection:
         elif isinstance(answer, message.Stream) and answer.must_finish:
             self._spawn(_exhaust(answer.pieces))
 
-    async def _event(self) -> Any:
-        """The next event of the request; reads as needed."""
+    async def _event(self, silent_seconds: float | None = None) -> Any:
+        """The next event of the request; reads as needed. Raises TimeoutError where nothing comes for so long."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(_PIECE))
+            async with asyncio.timeout(silent_seconds):
+                data = await self._reader.read(_PIECE)
+            self._http.receive_data(data)
         return event
 
+    async def _head_event(self) -> Any:
+        """The head of the next request, for whose first byte there is time. Raises TimeoutError."""
+        event = self._http.next_event()
+        if event is not h11.NEED_DATA:
+            return event
+        if not self._http.trailing_data[0]:
+            self._http.receive_data(await self._reader.read(_PIECE))
+        async with asyncio.timeout(HEAD_SECONDS):
+            return await self._event()
+
     async def _next_request(self) -> message.Request | None:
-        event = await self._event()
+        event = await self._head_event()
         if not isinstance(event, h11.Request):
             return None
         target = event.target.decode("latin-1")
@@ -186,7 +208,12 @@ class Connection:
         if self._http.they_are_waiting_for_100_continue:
             self._write(h11.InformationalResponse(status_code=100, headers=[], reason="Continue"))
         while True:
-            event = await self._event()
+            try:
+                event = await self._event(SILENT_SECONDS)
+            except TimeoutError:
+                raise errors.Unavailable(
+                    f"nothing more of the request's body came for {SILENT_SECONDS:g} seconds"
+                ) from None
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
@@ -384,7 +411,9 @@ _REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    408: "Request Timeout",
     413: "Request Entity Too Large",
+    426: "Upgrade Required",
     500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 BODY_LIMIT = 4 << 20
 """Bytes of a request body that is read whole; archives are read in pieces."""
+READ_SECONDS = 60.0
+"""For such a body to come."""
 
 _encoder = msgspec.json.Encoder()
 _FALSE = frozenset(("", "0", "no", "false", "none"))
@@ -67,12 +70,16 @@ class Request:
     """The query as it came, for keys that are given several times."""
 
     async def read(self, limit: int = BODY_LIMIT) -> bytes:
-        """The whole body. HttpError 413 when it is longer than `limit` bytes."""
+        """The whole body. HttpError 413 when it is longer than `limit` bytes, 408 when it takes longer than READ_SECONDS."""
         whole = bytearray()
-        async for piece in self.body.chunks():
-            whole += piece
-            if len(whole) > limit:
-                raise HttpError(413, f"request body too large: more than {limit} bytes")
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                async for piece in self.body.chunks():
+                    whole += piece
+                    if len(whole) > limit:
+                        raise HttpError(413, f"request body too large: more than {limit} bytes")
+        except TimeoutError:
+            raise HttpError(408, f"the body of the request did not come within {READ_SECONDS:g} seconds") from None
         return bytes(whole)
 
     def flag(self, key: str, default: bool = False) -> bool:
