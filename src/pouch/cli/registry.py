@@ -35,6 +35,7 @@ CONTAINERS: Entries = {
     "restart": ("restart", "Restart one or more containers"),
     "rm": ("rm", "Remove one or more containers"),
     "start": ("start", "Start one or more stopped containers"),
+    "stats": ("stats", "Display a live stream of container(s) resource usage statistics"),
     "stop": ("stop", "Stop one or more running containers"),
     "unpause": ("unpause", "Unpause all processes within one or more containers"),
     "upgrade": ("upgrade", "Put a container on another image: same id, name, addresses, volumes and options"),

@@ -23,6 +23,7 @@ from pouch.edge.http import (
     message,
     networks,
     router,
+    statistics,
     system,
     tls,
     transfers,
@@ -51,6 +52,7 @@ def routes(facade: engine.Facade) -> list[message.Route]:
         *networks.routes(facade),
         *volumes.routes(facade),
         *files.routes(facade),
+        *statistics.routes(facade),
         *upgrades.routes(facade),
         *absent.routes(facade),
     ]
