@@ -167,11 +167,11 @@ class FakeContainers(_Noun):
     async def start(self, ref: str) -> None:
         await self._do("start", ref)
 
-    async def stop(self, ref: str, timeout: int | None) -> None:
-        await self._do("stop", ref, timeout)
+    async def stop(self, ref: str, timeout: int | None, signal: str = "") -> None:
+        await self._do("stop", ref, timeout, *((signal,) if signal else ()))
 
-    async def restart(self, ref: str, timeout: int | None) -> None:
-        await self._do("restart", ref, timeout)
+    async def restart(self, ref: str, timeout: int | None, signal: str = "") -> None:
+        await self._do("restart", ref, timeout, *((signal,) if signal else ()))
 
     async def kill(self, ref: str, signal: str) -> None:
         await self._do("kill", ref, signal)

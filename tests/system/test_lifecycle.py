@@ -127,6 +127,19 @@ def test_the_stop_signal_and_timeout_of_the_container_are_used(daemon):
     assert state(daemon, slow)["ExitCode"] == 137
 
 
+def test_a_stop_takes_another_signal_when_it_is_told_one(daemon):
+    script = "trap 'exit 3' INT; trap '' TERM; echo ready; while :; do sleep 0.02; done"
+    id_ = daemon.box(command=("sh", "-c", script))
+    ready(daemon, id_)
+    daemon.pouch("stop", "--signal", "INT", "--timeout", "60", id_)
+    assert daemon.inspect(id_)["State"]["ExitCode"] == 3
+    assert "signal" in error_of(daemon, "stop", "--signal", "NONE", id_)
+    daemon.pouch("start", id_)
+    daemon.until(lambda: daemon.out("logs", id_) == "ready\nready")
+    daemon.pouch("restart", "-s", "2", "-t", "60", id_)
+    assert status(daemon, id_) == "running"
+
+
 def test_stop_of_a_stopped_one_is_no_error(daemon):
     id_ = daemon.out("create", "busybox", "true")
     assert daemon.out("stop", id_) == id_
@@ -210,7 +223,7 @@ def test_what_cannot_be_done_to_a_paused_one(daemon):
     assert "is already paused" in error_of(daemon, "pause", "pp")
     assert "unpause" in error_of(daemon, "exec", "pp", "true")
     assert "cannot start a paused container" in error_of(daemon, "start", "pp")
-    assert "Unpause and then stop" in error_of(daemon, "rm", "pp")
+    assert "must be unpaused first" in error_of(daemon, "rm", "pp")
     daemon.pouch("stop", "-t", "0", "pp")
     assert status(daemon, id_) == "exited"
     assert "is not running" in error_of(daemon, "pause", "pp")
@@ -276,7 +289,7 @@ def test_wait_ends_when_the_container_does(daemon):
 
 def test_rm_refuses_a_running_one_unless_forced(daemon):
     id_ = daemon.box("--name", "busy")
-    assert f"You cannot remove a running container {id_}" in error_of(daemon, "rm", "busy")
+    assert 'cannot remove container "busy": container is running' in error_of(daemon, "rm", "busy")
     assert status(daemon, "busy") == "running"
     assert daemon.out("rm", "-f", "busy") == "busy"
     assert daemon.out("ps", "-aq") == ""
@@ -378,7 +391,8 @@ def starts(daemon, id_):
 
 def test_on_failure_tries_so_often_with_growing_pauses(daemon):
     id_ = daemon.box("--restart", "on-failure:3", command=("sh", "-c", "echo run; exit 9"))
-    assert daemon.out("wait", id_) == "9"
+    assert daemon.out("wait", id_) == "9"  # of one run: each end is one
+    daemon.until(lambda: status(daemon, id_) == "exited")
     found = daemon.inspect(id_)
     assert (found["RestartCount"], found["State"]["Status"], found["State"]["ExitCode"]) == (3, "exited", 9)
     assert daemon.out("logs", id_) == "run\n" * 3 + "run"
@@ -420,9 +434,23 @@ def test_a_kill_from_outside_is_followed_by_a_restart_and_one_by_the_user_is_not
 
 def test_one_that_waits_for_its_restart_can_be_removed(daemon):
     id_ = daemon.box("--restart", "always", command=("false",))
-    daemon.until(lambda: status(daemon, id_) == "restarting")
+    daemon.until(lambda: daemon.inspect(id_)["RestartCount"] >= 4 and status(daemon, id_) == "restarting")
+    assert "container is restarting: stop the container" in error_of(daemon, "rm", id_)
+    assert "is restarting, wait until the container is running" in error_of(daemon, "exec", id_, "true")
     daemon.pouch("rm", "-f", id_)
     assert daemon.out("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize("word", ["stop", "kill"])
+def test_one_that_waits_for_its_restart_can_be_stopped(daemon, word):
+    id_ = daemon.box("--restart", "always", command=("false",))
+    daemon.until(lambda: daemon.inspect(id_)["RestartCount"] >= 4 and status(daemon, id_) == "restarting")
+    daemon.pouch(word, id_)
+    found = daemon.inspect(id_)
+    assert (found["State"]["Status"], found["State"]["ExitCode"]) == ("exited", 1)
+    time.sleep(1)  # that nothing happens needs a while
+    assert daemon.inspect(id_)["RestartCount"] == found["RestartCount"]
+    assert status(daemon, id_) == "exited"
 
 
 def test_rm_and_a_restart_policy_exclude_each_other(daemon):

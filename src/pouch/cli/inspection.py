@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from pouch.cli.client import Client
 
 FORMAT = flags.text("format", "f", "json, or a Go template ({{.Id}})", value="template")
+SIZE = flags.switch("size", "s", "Show the total size of a container's files")
 
 Find = "Callable[[str], Any]"
 
 
-def container(client: Client, name: str) -> Any:
-    """The document of a container."""
-    return client.get(f"/containers/{segment(name)}/json")
+def container(client: Client, name: str, *, size: bool = False) -> Any:
+    """The document of a container. size: with the bytes that its files take."""
+    return client.get(f"/containers/{segment(name)}/json", {"size": size or None})
 
 
-def image(client: Client, name: str) -> Any:
-    """The document of an image."""
-    return client.get(f"/images/{segment(name)}/json")
+def image(client: Client, name: str, platform: str | None = None) -> Any:
+    """The document of an image. platform: JSON, as `platforms.query` gives it."""
+    return client.get(f"/images/{segment(name)}/json", {"platform": platform})
 
 
 def volume(client: Client, name: str) -> Any:
@@ -40,9 +41,9 @@ def network(client: Client, name: str) -> Any:
     return client.get(f"/networks/{segment(name)}")
 
 
-def either(client: Client, name: str) -> Any:
+def either(client: Client, name: str, *, size: bool = False) -> Any:
     """A container of that name, else an image, a network, a volume. Raises CliError in Docker's words."""
-    for find in (container, image, network, volume):
+    for find in (lambda client, name: container(client, name, size=size), image, network, volume):
         try:
             return find(client, name)
         except ApiError as error:

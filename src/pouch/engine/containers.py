@@ -144,24 +144,21 @@ class Containers:
     async def remove(self, ref: str, force: bool = False, volumes: bool = False) -> None:
         """See the facade."""
         one = self._shelf.get(ref)
-        if one.running and not force:
-            status = "paused" if one.record.state.status is container.Status.PAUSED else "running"
-            advice = "Unpause and then stop" if status == "paused" else "Stop"
-            raise errors.Conflict(
-                f"You cannot remove a {status} container {one.id}. {advice} the container before attempting removal or force remove"
-            )
+        if not force:
+            _require_removable(one)
         if force:
             one.end_visits()
             self._life.interrupt(one, signals.KILL)
             await self._kill_now(one)
         async with one.lock:
             await self._settled(one)
+            if not force:
+                _require_removable(one)
             await self._life.cancel_restart(one)
             if one.running and force:
                 await self._kill_now(one)
                 await self._settled(one)
-            if one.running:
-                raise errors.Conflict(f"You cannot remove a running container {one.id}. Stop it first")
+            _require_removable(one)
             if one.record.state.status is container.Status.REMOVING and not one.removed:
                 await one.add_waiter("removed")  # `--rm` is about it
             if not one.removed:
@@ -248,9 +245,10 @@ class Containers:
         if one.record.state.status is container.Status.DEAD:
             raise errors.Conflict(f"container {one.id} is dead: it could not be removed whole", hint="remove it again")
 
-    async def stop(self, ref: str, timeout: int | None) -> None:
+    async def stop(self, ref: str, timeout: int | None, signal: str = "") -> None:
         """See the facade."""
         one = self._shelf.get(ref)
+        number = process.signal_number(signal) if signal else None
         rich = one.record.config.rich
         if rich is not None and rich.init_script:
             self._life.interrupt(one, signals.TERM)
@@ -261,7 +259,7 @@ class Containers:
                 return
             if not one.running:
                 raise errors.NotModified(f"container {one.id} is stopped already")
-            await self._stop(one, timeout)
+            await self._stop(one, timeout, number)
 
     async def stop_all(self) -> None:
         """Stop what runs, all at once, because the host goes down: what restart policies want holds when it comes back."""
@@ -277,9 +275,9 @@ class Containers:
             except errors.PouchError as error:
                 log.warning("container %s: %s", one.id[:12], error)
 
-    async def _stop(self, one: shelf.Container, timeout: int | None) -> None:
+    async def _stop(self, one: shelf.Container, timeout: int | None, signal: int | None = None) -> None:
         record = one.record
-        await self._life.stop(one, self._patience(one, timeout))
+        await self._life.stop(one, self._patience(one, timeout), signal=signal)
         self._life.publish(record, "stop")
 
     def _patience(self, one: shelf.Container, timeout: int | None) -> float | None:
@@ -289,13 +287,14 @@ class Containers:
             timeout = self._equipment.settings.stop_timeout
         return None if timeout < 0 else float(timeout)
 
-    async def restart(self, ref: str, timeout: int | None) -> None:
+    async def restart(self, ref: str, timeout: int | None, signal: str = "") -> None:
         """See the facade."""
         one = self._shelf.get(ref)
+        number = process.signal_number(signal) if signal else None
         async with one.lock:
             if one.running:
                 self._keep_from_removal(one)
-                await self._stop(one, timeout)
+                await self._stop(one, timeout, number)
             await self._start(one)
             self._life.publish(one.record, "restart")
 
@@ -408,8 +407,6 @@ class Containers:
     async def top(self, ref: str, ps_args: str) -> views.TopView:
         """See the facade."""
         one = self._shelf.get(ref)
-        if one.record.state.status is container.Status.RESTARTING:
-            raise errors.Conflict(f"Container {one.id} is restarting, wait until the container is running")
         found = await processes.top(one.require_running(), ps_args or "-ef")
         self._life.publish(one.record, "top")
         return found
@@ -458,3 +455,15 @@ class Containers:
             raise errors.InvalidInput(f"invalid terminal size {height}x{width}", hint="h and w from 1 to 65535")
         await streams.resize(f"{self._equipment.paths.container_run(one.id)}/ctl", height, width)
         self._life.publish(one.record, "resize", height=str(height), width=str(width))
+
+
+def _require_removable(one: shelf.Container) -> None:
+    """Raises Conflict in Docker's sentences for one that is not to be removed but by force."""
+    match one.record.state.status:
+        case container.Status.RUNNING | container.Status.RESTARTING as status:
+            reason = f"container is {status.value}: stop the container before removing or force remove"
+        case container.Status.PAUSED:
+            reason = "container is paused and must be unpaused first"
+        case _:
+            return
+    raise errors.Conflict(f'cannot remove container "{one.record.name}": {reason}')

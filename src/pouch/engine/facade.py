@@ -53,11 +53,14 @@ class ContainersFacade(Protocol):
     async def start(self, ref: str) -> None:
         """Raises NotModified when it runs, StartFailed when its process does not begin."""
 
-    async def stop(self, ref: str, timeout: int | None) -> None:
-        """Stop within `timeout` seconds (None: as the container says, -1: without limit). NotModified when stopped."""
+    async def stop(self, ref: str, timeout: int | None, signal: str = "") -> None:
+        """Stop within `timeout` seconds (None: as the container says, -1: without limit). NotModified when stopped.
 
-    async def restart(self, ref: str, timeout: int | None) -> None:
-        """Stop, if it runs, and start."""
+        signal: the first that it is sent, where it is not the container's own.
+        """
+
+    async def restart(self, ref: str, timeout: int | None, signal: str = "") -> None:
+        """Stop, if it runs, and start; timeout and signal as for `stop`."""
 
     async def kill(self, ref: str, signal: str) -> None:
         """Send a signal, by name (with or without SIG) or number. Conflict when it does not run."""

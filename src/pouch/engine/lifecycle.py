@@ -250,7 +250,7 @@ class Lifecycle:
         if news:
             self.publish(record, "die", exitCode=str(record.state.exit_code), execDuration=str(ending.duration(record)))
         if again:
-            one.release(record.state.exit_code, "next-exit")
+            one.release(record.state.exit_code, "next-exit", "not-running")  # Docker's: each end is one
             one.restarter = self._tasks.spawn(self._restart_later(one, rebooted=rebooted), f"restart {one.id[:12]}")
             return
         if removed:
@@ -285,10 +285,12 @@ class Lifecycle:
         one.release(record.state.exit_code, "not-running")
         return True
 
-    async def stop(self, one: shelf.Container, timeout: float | None, *, by_user: bool = True) -> None:
+    async def stop(
+        self, one: shelf.Container, timeout: float | None, *, by_user: bool = True, signal: int | None = None
+    ) -> None:
         """An orderly stop, SIGKILL at its end. Raises Unavailable when not even that ended it.
 
-        by_user: whether its restart policy shall take it for the user's wish.
+        by_user: whether its restart policy shall take it for the user's wish. signal: the first one, where not its own.
         """
         run = one.require_running()
         if one.record.state.status is container.Status.PAUSED:
@@ -306,7 +308,7 @@ class Lifecycle:
         end_app = functools.partial(self._end_app, one, run)
         ended = asyncio.shield(one.supervisor) if one.supervisor is not None else None
         if ended is None or not await signals.stop(
-            run, timeout, ended, end_app, functools.partial(self.signalled, one)
+            run, timeout, ended, end_app, functools.partial(self.signalled, one), first=signal
         ):
             raise errors.Unavailable(f"cannot stop container {one.record.name}: it did not end after SIGKILL")
 

@@ -25,19 +25,22 @@ async def stop(
     ended: Awaitable[object],
     end_app: Callable[[], Awaitable[None]],
     sent: Callable[[int], None],
+    *,
+    first: int | None = None,
 ) -> bool:
     """The steps of an orderly stop, each with its share of the timeout (None: without limit), then SIGKILL; `sent` is told each.
 
     A machine gets its grace besides, for its services; what is left of the app when the timeout is over is ended by `end_app`.
-    True when the container has ended.
+    first: the signal of the first step, instead of the container's own. True when the container has ended.
     """
     waiting = asyncio.ensure_future(ended)
     limit = None if timeout is None else timeout + run.stop_grace
     left = timeout if run.stop_grace else None
     """Seconds until the app's own time is up; None where it has none or is over."""
-    for step in run.stop:
-        to_init(run, step.signal)
-        sent(step.signal)
+    for place, step in enumerate(run.stop):
+        number = step.signal if first is None or place else first
+        to_init(run, number)
+        sent(number)
         patience = None if limit is None else limit * step.share
         if patience is not None and left is not None and left < patience:
             if await _done_within(waiting, left):

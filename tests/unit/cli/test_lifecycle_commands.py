@@ -18,6 +18,8 @@ GONE = refuse(404, "No such container: gone")
         (["stop", "-t", "3", "web"], "POST", "/containers/web/stop", {"t": "3"}),
         (["stop", "--time=-1", "web"], "POST", "/containers/web/stop", {"t": "-1"}),
         (["stop", "--timeout", "0", "web"], "POST", "/containers/web/stop", {"t": "0"}),
+        (["stop", "-s", "INT", "web"], "POST", "/containers/web/stop", {"signal": "INT"}),
+        (["restart", "--signal", "2", "-t", "3", "web"], "POST", "/containers/web/restart", {"signal": "2", "t": "3"}),
         (["restart", "-t", "3", "web"], "POST", "/containers/web/restart", {"t": "3"}),
         (["kill", "web"], "POST", "/containers/web/kill", {}),
         (["kill", "-s", "HUP", "web"], "POST", "/containers/web/kill", {"signal": "HUP"}),

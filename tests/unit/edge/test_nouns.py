@@ -19,6 +19,8 @@ from pouch.spec import container, errors, event, network, reference
         ("POST", "/containers/web/stop?t=0", ("containers.stop", "web", 0), 204),
         ("POST", "/containers/web/stop?t=-1", ("containers.stop", "web", -1), 204),
         ("POST", "/containers/web/restart?t=5", ("containers.restart", "web", 5), 204),
+        ("POST", "/containers/web/stop?signal=INT", ("containers.stop", "web", None, "INT"), 204),
+        ("POST", "/containers/web/restart?t=5&signal=INT", ("containers.restart", "web", 5, "INT"), 204),
         ("POST", "/containers/web/kill", ("containers.kill", "web", "SIGKILL"), 204),
         ("POST", "/containers/web/kill?signal=HUP", ("containers.kill", "web", "HUP"), 204),
         ("POST", "/containers/web/pause", ("containers.pause", "web"), 204),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags, table, units
+from pouch.cli import command, flags, platforms, table, units
 from pouch.cli.client import segment
 from pouch.cli.commands import images
 
@@ -15,7 +15,9 @@ WIDTH = 45
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    layers = context.client.get(f"/images/{segment(parsed.args[0])}/history") or []
+    layers = (
+        context.client.get(f"/images/{segment(parsed.args[0])}/history", {"platform": platforms.query(parsed)}) or []
+    )
     chosen = listing(whole=parsed.on("no-trunc"), human=parsed.on("human"))
     chosen.print(layers, parsed.text("format"), quiet=parsed.on("quiet"))
     return 0
@@ -50,6 +52,7 @@ COMMAND = command.Command(
         flags.text("format", help="table, json, 'table TEMPLATE' or a Go template", value="template"),
         flags.switch("human", "H", "Print sizes and dates in human readable format", default=True),
         flags.switch("no-trunc", help="Don't truncate output"),
+        platforms.flag("Show it for this platform"),
         flags.switch("quiet", "q", "Only show image IDs"),
     ),
     at_least=1,

@@ -6,8 +6,6 @@ from pouch.cli import command, flags, inspection
 from pouch.cli.errors import CliError
 
 _KINDS = {
-    "": inspection.either,
-    "container": inspection.container,
     "image": inspection.image,
     "network": inspection.network,
     "volume": inspection.volume,
@@ -16,6 +14,10 @@ _KINDS = {
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     kind = parsed.text("type")
+    if kind in {"", "container"}:
+        find = inspection.container if kind else inspection.either
+        size = parsed.on("size")
+        return inspection.show(parsed.args, lambda name: find(context.client, name, size=size), parsed.text("format"))
     if kind not in _KINDS:
         raise CliError(f'pouch: "{kind}" is not a valid value for --type: expected container, image, network or volume')
     return inspection.show(parsed.args, lambda name: _KINDS[kind](context.client, name), parsed.text("format"))
@@ -28,7 +30,7 @@ COMMAND = command.Command(
     options=(
         inspection.FORMAT,
         flags.text("type", help="Only look for this kind: container, image, network or volume", value="kind"),
-        flags.switch("size", "s", ""),
+        inspection.SIZE,
     ),
     at_least=1,
 )

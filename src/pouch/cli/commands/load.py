@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags, progress, tty, uploads
+from pouch.cli import command, flags, platforms, progress, tty, uploads
 from pouch.cli.errors import CliError
 
 
@@ -12,7 +12,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         raise CliError(
             "pouch: requested load from stdin, but stdin is empty\nhint: `pouch load -i FILE`, or `... | pouch load`."
         )
-    query = {"quiet": parsed.on("quiet")}
+    query = {"quiet": parsed.on("quiet"), "platform": platforms.query(parsed)}
     response = context.client.request("POST", "/images/load", query, upload=uploads.pieces(path))
     progress.show(response, quiet=parsed.on("quiet"))
     return 0
@@ -24,6 +24,7 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.text("input", "i", "Read from tar archive file, instead of STDIN", value="file"),
+        platforms.flag("Load this platform only"),
         flags.switch("quiet", "q", "Suppress the load output"),
     ),
     at_most=0,

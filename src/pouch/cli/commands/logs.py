@@ -12,6 +12,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         "stderr": True,
         "follow": parsed.on("follow") or None,
         "timestamps": parsed.on("timestamps") or None,
+        "details": parsed.on("details") or None,
         "since": units.moment(parsed.text("since")) or None,
         "until": units.moment(parsed.text("until")) or None,
         "tail": parsed.text("tail"),
@@ -30,6 +31,7 @@ COMMAND = command.Command(
     "Fetch the logs of a container",
     _run,
     options=(
+        flags.switch("details", help="Show what the log driver's options env, labels and tag add to each line"),
         flags.switch("follow", "f", "Follow log output"),
         flags.text("tail", "n", "Number of lines from the end, or all", default="all", value="lines", check=_lines),
         flags.text(

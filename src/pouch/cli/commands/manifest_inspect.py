@@ -44,6 +44,7 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.text("format", "f", "json, or a Go template ({{.config.digest}})", value="template"),
+        flags.switch("insecure", help=""),
         flags.switch("verbose", "v", "With its digest, type, size and platforms"),
     ),
     at_least=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pouch.cli import command, filters, flags, ports, table, units
+from pouch.cli.errors import ApiError, CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,18 +16,52 @@ COMMAND_WIDTH = 20
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     last = 1 if parsed.on("latest") else parsed.integer("last")
+    template = parsed.text("format")
+    size = parsed.on("size")
     query = {
         "all": parsed.on("all") or None,
         "limit": last if last > 0 else None,
+        "size": size or ".Size" in template or None,
         "filters": filters.encode(parsed.many("filter")),
     }
     containers = context.client.get("/containers/json", query)
-    listing(whole=parsed.on("no-trunc")).print(containers, parsed.text("format"), quiet=parsed.on("quiet"))
+    if parsed.on("tree"):
+        return _trees(context, containers, parsed)
+    listing(whole=parsed.on("no-trunc"), size=size).print(containers, template, quiet=parsed.on("quiet"))
     return 0
 
 
-def listing(*, whole: bool) -> table.Listing:
-    """The fields of a container. `whole`: nothing shortened."""
+def _trees(context: command.Context, containers: list[dict[str, Any]], parsed: flags.Parsed) -> int:
+    """The processes of those that run. One that ends meanwhile has none."""
+    from pouch.cli import tree
+    from pouch.cli.client import segment
+
+    if parsed.on("quiet") or parsed.text("format") not in {"", "json"}:
+        raise CliError("pouch: --tree goes with --format json only, and not with --quiet")
+    found = []
+    for one in containers:
+        try:
+            found.append((one, context.client.get(f"/containers/{segment(one['Id'])}/tree") or []))
+        except ApiError as error:
+            if error.status not in {404, 409}:
+                raise
+    if parsed.text("format") == "json":
+        import json
+
+        for one, processes in found:
+            print(json.dumps({"ID": one["Id"], "Names": _names(one)[0], "Processes": processes}, ensure_ascii=False))
+        return 0
+    width, colour = 0 if parsed.on("no-trunc") else command.columns_of_terminal(), command.colour_wanted()
+    print(tree.HEADING)
+    for one, processes in found:
+        print(
+            "\n".join((tree.title_of_container(one, colour=colour), *tree.trees(processes, colour=colour, width=width)))
+        )
+    return 0
+
+
+def listing(*, whole: bool, size: bool = False) -> table.Listing:
+    """The fields of a container. `whole`: nothing shortened. `size`: the table shows how much its files take."""
     fields: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
         "ID": ("CONTAINER ID", lambda one: one["Id"] if whole else one["Id"][:SHORT_ID]),
         "Image": ("IMAGE", lambda one: _image(one, whole=whole)),
@@ -45,10 +80,18 @@ def listing(*, whole: bool) -> table.Listing:
         "Label": ("", lambda one: lambda key: (one.get("Labels") or {}).get(key, "")),
         "Mounts": ("MOUNTS", lambda one: ",".join(_mount(mount, whole=whole) for mount in one.get("Mounts") or ())),
         "LocalVolumes": ("LOCAL VOLUMES", lambda one: str(sum(m["Type"] == "volume" for m in one.get("Mounts") or ()))),
+        "Size": ("SIZE", _size),
         "Networks": ("NETWORKS", lambda one: ",".join((one.get("NetworkSettings") or {}).get("Networks") or ())),
     }
     shown = ("ID", "Image", "Command", "RunningFor", "Status", "Mode", "Ports", "Names")
-    return table.Listing(fields, shown, quiet="ID")
+    return table.Listing(fields, (*shown, "Size") if size else shown, quiet="ID")
+
+
+def _size(one: dict[str, Any]) -> str:
+    """`12kB (virtual 4.3MB)`: what it has written, and with its image."""
+    written = units.decimal_size(one.get("SizeRw") or 0)
+    whole = one.get("SizeRootFs") or 0
+    return f"{written} (virtual {units.decimal_size(whole)})" if whole > 0 else written
 
 
 def _names(one: dict[str, Any]) -> list[str]:
@@ -100,6 +143,8 @@ COMMAND = command.Command(
         flags.switch("latest", "l", "Show the latest created container (includes all states)"),
         flags.switch("no-trunc", help="Don't truncate output"),
         flags.switch("quiet", "q", "Only display container IDs"),
+        flags.switch("size", "s", "Display total file sizes"),
+        flags.switch("tree", help="The processes of each that runs, as `pouch top --tree` shows them"),
     ),
     at_most=0,
     notes="MODE shows a rich container's init and boot state: starting, running, degraded (a service failed), stopping.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, credentials, flags, names, progress, pulling
+from pouch.cli import command, credentials, flags, names, platforms, progress, pulling
 from pouch.cli.client import segment
 
 
@@ -14,7 +14,8 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     # A header also without credentials: a daemon looks for them in the body otherwise.
     headers = credentials.header(client, name) or credentials.Login("").header()
     path = f"/images/{segment(repository)}/push"
-    progress.show(client.request("POST", path, {"tag": tag or None}, headers=headers), quiet=quiet)
+    query = {"tag": tag or None, "platform": platforms.query(parsed)}
+    progress.show(client.request("POST", path, query, headers=headers), quiet=quiet)
     if quiet:
         print(pulling.spelled_out(client, name))
     return 0
@@ -27,6 +28,7 @@ COMMAND = command.Command(
     options=(
         flags.switch("all-tags", "a", "Push all tags of an image to the repository"),
         flags.switch("disable-content-trust", help="", default=True),
+        platforms.flag("Push this platform only"),
         flags.switch("quiet", "q", "Only print the name of the image"),
     ),
     at_least=1,

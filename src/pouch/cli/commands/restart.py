@@ -16,5 +16,5 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
 
 COMMAND = command.Command(
-    "[OPTIONS] CONTAINER [CONTAINER...]", "Restart one or more containers", _run, options=stop.TIME, at_least=1
+    "[OPTIONS] CONTAINER [CONTAINER...]", "Restart one or more containers", _run, options=stop.OPTIONS, at_least=1
 )

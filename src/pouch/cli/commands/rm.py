@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pouch.cli import command, flags
 from pouch.cli.client import segment
-from pouch.cli.errors import ApiError
+from pouch.cli.errors import ApiError, CliError
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    if parsed.on("link"):
+        raise CliError("pouch: --link: Pouch keeps no links\nhint: containers of a network know each other's names.")
     query = {"force": parsed.on("force"), "v": parsed.on("volumes")}
 
     def remove(name: str) -> str | None:
@@ -29,6 +31,7 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.switch("force", "f", "Force the removal of a running container (uses SIGKILL)"),
+        flags.switch("link", "l", ""),
         flags.switch("volumes", "v", "Remove anonymous volumes associated with the container"),
     ),
     at_least=1,

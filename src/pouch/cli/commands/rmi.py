@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags
+from pouch.cli import command, flags, platforms
 from pouch.cli.client import segment
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     client = context.client
-    query = {"force": parsed.on("force") or None, "noprune": parsed.on("no-prune") or None}
+    query = {
+        "force": parsed.on("force") or None,
+        "noprune": parsed.on("no-prune") or None,
+        "platforms": platforms.query(parsed),
+    }
 
     def remove(name: str) -> str | None:
         removed = client.delete(f"/images/{segment(name)}", query) or ()
@@ -24,6 +28,7 @@ COMMAND = command.Command(
     options=(
         flags.switch("force", "f", "Force removal of the image"),
         flags.switch("no-prune", help="Do not delete untagged parents"),
+        platforms.flag("Remove this platform only"),
     ),
     at_least=1,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags, outputs
+from pouch.cli import command, flags, outputs, platforms
 from pouch.cli.creation_flags import one_of
 
 FORMATS = ("docker-archive", "oci-archive")
@@ -14,6 +14,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         "names": parsed.args,
         "format": parsed.text("format") or None,
         "compression": parsed.text("compression") or None,
+        "platform": platforms.query(parsed),
     }
     client = context.client
     outputs.write(parsed.text("output"), lambda: client.request("GET", "/images/get", query))
@@ -38,6 +39,7 @@ COMMAND = command.Command(
             check=one_of(*FORMATS),  # type: ignore[arg-type]
         ),
         flags.text("output", "o", "Write to a file, instead of STDOUT", value="file"),
+        platforms.flag("Save this platform only"),
     ),
     at_least=1,
 )

@@ -10,6 +10,8 @@ from pouch.cli.errors import CliError, EngineError, Unreachable
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    if parsed.given("checkpoint") or parsed.given("checkpoint-dir"):
+        raise CliError("pouch: --checkpoint: Pouch has no checkpoints")
     if parsed.on("attach") or parsed.on("interactive"):
         if len(parsed.args) > 1:
             raise CliError("pouch: you cannot start and attach multiple containers at once")
@@ -67,6 +69,8 @@ COMMAND = command.Command(
     options=(
         flags.switch("attach", "a", "Attach STDOUT/STDERR and forward signals"),
         flags.switch("interactive", "i", "Attach container's STDIN"),
+        flags.text("checkpoint", help=""),
+        flags.text("checkpoint-dir", help=""),
         creation_flags.DETACH_KEYS,
         creation_flags.SIG_PROXY,
     ),

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pouch.cli import command, flags
 from pouch.cli.client import segment
 
-TIME = (
-    flags.integer("time", "t", "Seconds to wait before killing the container (default: as it was created with, or 10)"),
-    flags.integer("timeout", help=""),
+OPTIONS = (
+    flags.text("signal", "s", "Signal to send (default: as it was created with, or TERM)", value="signal"),
+    flags.integer("time", help=""),
+    flags.integer("timeout", "t", "Seconds to wait before killing it (default: as it was created with, or 10)"),
 )
+"""Of stop and restart. `--time` is how it was called of old."""
 
 
 def query(parsed: flags.Parsed) -> dict[str, object]:
-    """`t` of stop and restart."""
+    """`t` and `signal` of stop and restart."""
     seconds = next((parsed.integer(name) for name in ("timeout", "time") if parsed.given(name)), None)
-    return {"t": seconds}
+    return {"t": seconds, "signal": parsed.text("signal") or None}
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
@@ -26,5 +28,5 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
 
 COMMAND = command.Command(
-    "[OPTIONS] CONTAINER [CONTAINER...]", "Stop one or more running containers", _run, options=TIME, at_least=1
+    "[OPTIONS] CONTAINER [CONTAINER...]", "Stop one or more running containers", _run, options=OPTIONS, at_least=1
 )

@@ -25,7 +25,8 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
         print(json.dumps(processes, ensure_ascii=False, indent=4))
     else:
-        print(tree.draw(processes, colour=command.colour_wanted()))
+        width = 0 if parsed.on("no-trunc") else command.columns_of_terminal()
+        print(tree.draw(processes, colour=command.colour_wanted(), width=width))
     return 0
 
 
@@ -36,8 +37,10 @@ COMMAND = command.Command(
     options=(
         flags.switch("tree", help="All processes as a tree, by what they belong to: init, app, system services, kits"),
         flags.text("format", help="With --tree: json", value="format"),
+        flags.switch("no-trunc", help="With --tree: whole commands, however wide the terminal is"),
     ),
     at_least=1,
     interspersed=False,
-    notes="Flags stand before the container's name: what follows it goes to ps(1) on the host, `-ef` by default.",
+    notes="Flags stand before the container's name: what follows it goes to ps(1) on the host, `-ef` by default. "
+    "--tree names the unit or service of each process, its threads, and zombies.",
 )

@@ -110,12 +110,12 @@ class Containers:
 
     async def stop(self, request: Request) -> Answer:
         """`docker stop`."""
-        await self._containers.stop(request.name, _timeout(request))
+        await self._containers.stop(request.name, _timeout(request), _stop_signal(request))
         return NO_CONTENT
 
     async def restart(self, request: Request) -> Answer:
         """`docker restart`."""
-        await self._containers.restart(request.name, _timeout(request))
+        await self._containers.restart(request.name, _timeout(request), _stop_signal(request))
         return NO_CONTENT
 
     async def kill(self, request: Request) -> Answer:
@@ -198,6 +198,11 @@ async def _wait_pieces(waiting: asyncio.Task[views.WaitResult]) -> AsyncIterator
     finally:
         waiting.cancel()
     yield message.encode(document)
+
+
+def _stop_signal(request: Request) -> str:
+    """`signal` of stop and restart, which came with 1.42."""
+    return request.text("signal") if request.version >= (1, 42) else ""
 
 
 def _timeout(request: Request) -> int | None:
