@@ -25,6 +25,11 @@ class Events:
         self._listeners: set[_Listener] = set()
         self._last = 0
 
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def publish(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None:
         """Tell of something; times are unique and rising, so that `since` splits cleanly."""
         self._last = max(self._clock.now_ns(), self._last + 1)

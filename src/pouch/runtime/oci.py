@@ -77,9 +77,19 @@ class Runtime:
 
     async def version(self) -> str:
         """What the program says of itself, first line (`crun version 1.8.1`); asked again when the file has changed."""
+        return (await self._said()).partition("\n")[0]
+
+    async def commit(self) -> str:
+        """What the program says it was built from (`commit: f8a096b...`), "" where it does not."""
+        for line in (await self._said()).splitlines():
+            if line.startswith("commit:"):
+                return line.partition(":")[2].strip()
+        return ""
+
+    async def _said(self) -> str:
         changed = os.stat(self.program).st_mtime_ns
         if self._version[0] != changed:
-            self._version = changed, (await self._run("--version")).partition("\n")[0]
+            self._version = changed, await self._run("--version")
         return self._version[1]
 
     async def state(self, container_id: str) -> dict[str, Any] | None:
@@ -110,6 +120,17 @@ class Runtime:
     async def resume(self, container_id: str) -> None:
         """Thaw its cgroup. Of one that is not paused: fine for crun, Conflict from runc."""
         await self._change("resume", container_id, container_id)
+
+    async def update(self, container_id: str, resources: dict[str, object]) -> None:
+        """Change limits of a running one: `linux.resources`, of which only what is named changes. Conflict when it does not run."""
+        scratch = self.make_scratch()
+        try:
+            path = f"{scratch}/resources"
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(resources, file)
+            await self._change("update", container_id, f"--resources={path}", container_id)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     async def delete(self, container_id: str, *, force: bool = False) -> None:
         """Remove its cgroup and state; with force also a running one, killed. A container that is unknown is fine."""

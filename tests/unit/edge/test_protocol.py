@@ -56,7 +56,11 @@ async def test_ping_says_which_api_is_spoken_to_get_and_to_head():
             assert answer.headers["api-version"] == "1.56"
             assert answer.headers["ostype"] == "linux"
             assert answer.headers["server"] == "Pouch/9.8.7 (linux)"
-            assert answer.headers["content-length"] == "2"
+            assert answer.headers["content-length"] == str(len(body))
+            assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+            assert answer.headers["cache-control"] == "no-cache, no-store, must-revalidate"
+            assert (answer.headers["swarm"], answer.headers["builder-version"]) == ("inactive", "1")
+            assert answer.headers["docker-experimental"] == "false"
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/containers", "/containers/web/nothing", "/containers//json", "*"])

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from pouch.edge.http.message import Request
+from pouch.edge.http.schema import decode
+from pouch.edge.http.schema import platform as schema
 from pouch.edge.http.versions import Version
 from pouch.spec import errors
 
 _SEVERAL: Version = (1, 52)
 
 
-class _Platform(msgspec.Struct):
-    """OCI image-spec, image-index.md."""
-
-    architecture: str = ""
-    os: str = ""
-    variant: str = ""
-    version: str = msgspec.field(name="os.version", default="")
-    features: list[str] = msgspec.field(name="os.features", default_factory=list)
-
-
-_decoder = msgspec.json.Decoder(_Platform)
-
-
 def decoded(text: str) -> str:
     """One platform as `os/architecture[/variant]`. Raises InvalidInput."""
     try:
-        found = _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+        found = decode.decode(text.encode(), schema.Platform)
+    except errors.InvalidInput as error:
         raise errors.InvalidInput(
-            f"failed to parse platform: {error}", hint='for example {"os":"linux","architecture":"arm64"}'
+            "failed to parse platform: " + error.message.removeprefix("invalid request body: "),
+            hint='for example {"os":"linux","architecture":"arm64"}',
         ) from None
     if not (found.os or found.architecture) and (found.variant or found.version or found.features):
         raise errors.InvalidInput("optional platform fields provided, but OS and Architecture are missing")

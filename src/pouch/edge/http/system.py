@@ -5,30 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pouch.edge.http import message, present, router, volumes
+from pouch.edge.http import message, present, router, usages, versions, volumes
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
-from pouch.spec import errors, reference
+from pouch.spec import reference
 
-_PING = Reply(
-    200,
-    b"OK",
-    "text/plain; charset=utf-8",
-    (
-        ("Builder-Version", "1"),
-        ("Swarm", "inactive"),
-        ("Cache-Control", "no-cache, no-store, must-revalidate"),
-        ("Pragma", "no-cache"),
-    ),
+_TEXT = "text/plain; charset=utf-8"
+_STATE = (
+    ("Builder-Version", "1"),
+    ("Swarm", "inactive"),
+    ("Cache-Control", "no-cache, no-store, must-revalidate"),
+    ("Pragma", "no-cache"),
 )
-
-_KINDS_OF_USAGE = {
-    "container": ("Containers",),
-    "image": ("Images", "LayersSize", "ReclaimableSize"),
-    "volume": ("Volumes",),
-    "build-cache": ("BuildCache", "BuilderSize"),
-}
+_PING = Reply(200, b"OK", _TEXT, _STATE)
+_PING_HEAD = Reply(200, b"", _TEXT, (*_STATE, ("Content-Type", _TEXT)))
 
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
@@ -59,8 +50,8 @@ class System:
         self._containers = containers
 
     async def ping(self, request: Request) -> Answer:
-        """Whether the daemon answers, and which API it speaks."""
-        return _PING
+        """Whether the daemon answers, and which API it speaks. Of HEAD the length is 0, as with Docker."""
+        return _PING_HEAD if request.method == "HEAD" else _PING
 
     async def version(self, request: Request) -> Answer:
         """`docker version`."""
@@ -70,21 +61,18 @@ class System:
 
     async def info(self, request: Request) -> Answer:
         """`docker info`."""
-        return message.reply({**_names(), **await self._system.info()})
+        document = {**_names(), **await self._system.info()}
+        return message.reply(versions.fit(versions.Noun.INFO, document, request.version))
 
     async def usage(self, request: Request) -> Answer:
         """`docker system df`; with `type`, given once or more, these kinds only."""
-        wanted = request.texts("type")
-        for kind in wanted:
-            if kind not in _KINDS_OF_USAGE:
-                raise errors.InvalidInput(f"unknown object type: {kind}", hint="one of " + ", ".join(_KINDS_OF_USAGE))
-        left_out = [
-            member for kind, members in _KINDS_OF_USAGE.items() if wanted and kind not in wanted for member in members
-        ]
+        kinds = usages.kinds(request)
+        verbose = usages.verbose(request)
         found = dict(await self._system.usage())
         found["Containers"] = await self._sized(found["Containers"])
         found["Volumes"] = _volumes(found["Volumes"])
-        return message.reply(found | {member: 0 if member.endswith("Size") else None for member in left_out})
+        document = usages.document(found, kinds, request.version, verbose=verbose)
+        return message.reply(versions.fit(versions.Noun.USAGE, document, request.version))
 
     async def _sized(self, sizes: object) -> list[dict[str, object]]:
         """The lines of `docker ps -as` for the containers whose sizes are known."""
