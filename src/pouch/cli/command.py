@@ -187,6 +187,14 @@ def colour_wanted(stream: TextIO | None = None) -> bool:
     return able and (stream or sys.stdout).isatty()
 
 
+def columns_of_terminal() -> int:
+    """Columns of the terminal that stdout is; 0 where it is none: then nothing is cut."""
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return 0
+
+
 def width_of_terminal() -> int:
     """Columns for help and trees."""
     try:

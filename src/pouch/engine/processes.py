@@ -24,9 +24,9 @@ async def top(run: records.Run, ps_args: str) -> views.TopView:
     if finished.status != 0:  # some options do not go together with a choice of processes: then of all
         finished = await _ps(*options)
     if finished.status != 0:
-        text = finished.stderr.decode(errors="replace").strip()
+        said = finished.stderr.decode(errors="replace").strip().partition("\n")[0]
         raise errors.InvalidInput(
-            f"error running ps {ps_args}: {text}", hint="the options of ps(1), for example -ef or aux"
+            f"ps: {said or f'exit status {finished.status}'}", hint="the options of ps(1), for example -ef or aux"
         )
     return _table(finished.stdout.decode(errors="replace"), frozenset(pids))
 
@@ -50,7 +50,7 @@ def _table(output: str, pids: frozenset[str]) -> views.TopView:
 
 
 def tree(record: records.Record, run: records.Run) -> list[dict[str, object]]:
-    """Every process, by its pid inside: Pid, HostPid, ParentPid, Uid, Category, Unit, Command. Blocking."""
+    """Every process, by its pid inside: Pid, HostPid, ParentPid, Uid, State, Threads, Category, Unit, Command. Blocking."""
     found = {one.pid: one for one in process.statuses(cgroup.pids(run.cgroups_path))}
     places = _places(record, run, found.values())
     return [
@@ -59,6 +59,8 @@ def tree(record: records.Record, run: records.Run) -> list[dict[str, object]]:
             "HostPid": one.pid,
             "ParentPid": found[one.ppid].inner_pid if one.ppid in found else 0,
             "Uid": one.uid - (run.user_namespace_base or 0),
+            "State": one.state,
+            "Threads": one.threads,
             "Category": places[one.pid].category.value,
             "Unit": places[one.pid].unit,
             "Command": one.command,

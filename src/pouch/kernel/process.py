@@ -64,6 +64,7 @@ class ProcessStatus:
     uid: int
     state: str
     command: str
+    threads: int = 1
 
 
 def pidfd_open(pid: int) -> int:
@@ -255,6 +256,7 @@ def status(pid: int) -> ProcessStatus:
         uid=int(fields[b"Uid"].split()[0]),
         state=fields[b"State"].split()[0].decode(),
         command=_command(arguments) or f"[{printable(os.fsdecode(fields[b'Name'].strip()))}]",
+        threads=int(fields.get(b"Threads", b"1")),
     )
 
 

@@ -7,6 +7,8 @@ import json
 import pytest
 from support.fake_daemon import MULTIPLEXED, RAW, Chunked, Reply, frame, refuse
 
+from pouch.cli import tree
+
 ID = "ab" * 32
 
 
@@ -168,7 +170,7 @@ def test_top_passes_the_options_of_ps(daemon, pouch):
     assert out == f"{'UID':<20}{'PID':<20}CMD\n{'root':<20}{'1':<20}sh -c x\n"
 
 
-def process(pid, parent, category, command, unit=""):
+def process(pid, parent, category, command, unit="", **more):
     return {
         "Pid": pid,
         "HostPid": pid + 1000,
@@ -177,6 +179,7 @@ def process(pid, parent, category, command, unit=""):
         "Category": category,
         "Unit": unit,
         "Command": command,
+        **more,
     }
 
 
@@ -200,9 +203,9 @@ def test_the_tree_stands_under_the_four_categories(daemon, pouch):
         "     30      1030      0  /usr/bin/app  [pouch-app.service]",
         "system services (4 processes)",
         "     20      1020      0  cron -f  [cron.service]",
-        "     21      1021      0  ├─ sh -c job  [cron.service]",
-        "     22      1022      0  │  └─ sleep 1  [cron.service]",
-        "     23      1023      0  └─ sh -c other  [cron.service]",
+        "     21      1021      0  ├─ sh -c job",
+        "     22      1022      0  │  └─ sleep 1",
+        "     23      1023      0  └─ sh -c other",
         "kits (1 process)",
         "     40      1040      0  agent\\x1b[2J",
     ]
@@ -210,9 +213,79 @@ def test_the_tree_stands_under_the_four_categories(daemon, pouch):
 
 
 def test_a_tree_whose_parents_form_a_circle_is_drawn_without_end(daemon, pouch):
-    """A host whose pids were used again while we looked."""
-    daemon.on("GET", "/containers/web/tree", Reply(document=[process(5, 5, "app", "x"), process(1, 0, "app", "y")]))
-    assert "x" in pouch("top", "--tree", "web").out
+    """A host whose pids were used again while we looked: each process still has its line."""
+    found = [process(5, 5, "app", "x"), process(1, 0, "app", "y"), process(7, 8, "app", "p"), process(8, 7, "app", "q")]
+    daemon.on("GET", "/containers/web/tree", Reply(document=found))
+    assert [line.split()[-1] for line in pouch("top", "--tree", "web").out.splitlines()[2:]] == ["y", "x", "p", "q"]
+
+
+def test_a_tree_names_a_unit_where_it_changes_and_tells_of_threads_and_zombies():
+    found = [
+        process(2, 1, "service", "sshd", "ssh.service", Threads=1, State="S"),
+        process(3, 2, "service", "sshd: root", "session-c1.scope", Threads=12, State="S"),
+        process(4, 3, "service", "bash", "session-c1.scope", State="T"),
+        process(5, 4, "service", "[sh]", "session-c1.scope", State="Z"),
+    ]
+    assert tree.trees(found)[1:] == [
+        "      2      1002      0  sshd  [ssh.service]",
+        "      3      1003      0  └─ sshd: root  [session-c1.scope]  12 threads",
+        "      4      1004      0     └─ bash  stopped",
+        "      5      1005      0        └─ [sh]  zombie",
+    ]
+    assert tree.trees(found, colour=True)[-1] == "\x1b[31m      5      1005      0        └─ [sh]  zombie\x1b[0m"
+
+
+def test_a_tree_cuts_commands_and_not_units_where_a_terminal_is_narrow():
+    found = [
+        process(1, 0, "app", "/usr/bin/app " + "x" * 200, "app.service", Threads=3),
+        process(2, 1, "app", "界" * 90),
+    ]
+    lines = tree.trees(found, width=70)[1:]
+    assert lines[0] == "      1      1001      0  /usr/bin/app xxxx…  [app.service]  3 threads"
+    assert lines[1] == "      2      1002      0  └─ " + "界" * 20 + "…"
+    deep = [process(pid, pid - 1, "app", "sh") for pid in range(1, 100)]
+    assert max(map(len, tree.trees(deep, width=70))) == 70
+
+
+def test_a_tree_shows_hostile_names_and_sends_none():
+    found = [process(1, 0, "x\x1b]0;t\x07", "a\u202eb\nc\x9b2J", "u\x1b[1m"), process(2, 1, "x\x1b]0;t\x07", "\ufffd")]
+    text = tree.draw(found)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert len(text.splitlines()) == 4
+    assert "a\\u202eb\\nc\\x9b2J" in text
+
+
+def test_ps_draws_the_trees_of_those_that_run(daemon, pouch):
+    containers = [
+        container(Id="a" * 64, Names=["/web"], Image="shop", Init="systemd", Boot="running", RichMode="auto"),
+        container(Id="b" * 64, Names=["/box"], Image="busybox", Init="", Boot="", RichMode=""),
+        container(Id="c" * 64, Names=["/gone"]),
+    ]
+    daemon.on("GET", "/containers/json", Reply(document=containers), Reply(document=containers), Reply(document=[]))
+    daemon.on("GET", f"/containers/{'a' * 64}/tree", Reply(document=[process(1, 0, "init", "/sbin/init")]))
+    daemon.on("GET", f"/containers/{'b' * 64}/tree", Reply(document=[process(1, 0, "app", "sh")]))
+    daemon.on("GET", f"/containers/{'c' * 64}/tree", Reply(409, document={"message": "is not running"}))
+    assert pouch("ps", "--tree").out.splitlines() == [
+        "    PID  HOST PID    UID  COMMAND",
+        "web  aaaaaaaaaaaa  shop  systemd/running",
+        "init (1 process)",
+        "      1      1001      0  /sbin/init",
+        "box  bbbbbbbbbbbb  busybox  plain",
+        "app (1 process)",
+        "      1      1001      0  sh",
+    ]
+    lines = pouch("ps", "--tree", "--format", "json").out.splitlines()
+    assert [json.loads(line)["Names"] for line in lines] == ["web", "box"]
+    assert json.loads(lines[1])["Processes"] == [process(1, 0, "app", "sh")]
+    assert pouch("ps", "--tree").out == "    PID  HOST PID    UID  COMMAND\n"
+
+
+@pytest.mark.parametrize("words", [("-q",), ("--format", "{{.ID}}")])
+def test_ps_has_no_tree_of_ids_or_templates(daemon, pouch, words):
+    daemon.on("GET", "/containers/json", Reply(document=[]))
+    done = pouch("ps", "--tree", *words)
+    assert done.code == 1
+    assert "--tree goes with --format json only" in done.err
 
 
 def test_diff(daemon, pouch):

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -230,3 +231,16 @@ print(started.decode().strip())
         with process.oom_score(-5, own=str(tmp_path / "none")):
             pass
         assert own.read_text() == "100\n"
+
+
+def test_the_threads_of_a_process_are_counted():
+    before, done = process.status(os.getpid()).threads, threading.Event()
+    waiting = [threading.Thread(target=done.wait) for _ in range(3)]
+    for one in waiting:
+        one.start()
+    try:
+        assert process.status(os.getpid()).threads == before + 3
+    finally:
+        done.set()
+        for one in waiting:
+            one.join()
