@@ -59,7 +59,7 @@ def record(
         id=id,
         name=name,
         created=created,
-        config=dataclasses.replace(config, host=_with_swap(config.host)),
+        config=dataclasses.replace(config, host=_with_defaults(config.host, settings)),
         image_id=image.id,
         image_name=config.image,
         layers=image.layers,
@@ -94,12 +94,12 @@ def settled(
     return found
 
 
-def _with_swap(host: container.HostConfig) -> container.HostConfig:
-    """Docker's default: as much swap as memory, so a limit of twice the memory on both."""
-    limits = host.resources
-    if not limits.memory or limits.memory_swap:
-        return host
-    return dataclasses.replace(host, resources=dataclasses.replace(limits, memory_swap=limits.memory * 2))
+def _with_defaults(host: container.HostConfig, settings: engine_settings.Settings) -> container.HostConfig:
+    """Docker's defaults: as much swap as memory, so a limit of twice the memory on both; the daemon's size of shared memory."""
+    wanted = host.resources
+    if wanted.memory and not wanted.memory_swap:
+        host = dataclasses.replace(host, resources=dataclasses.replace(wanted, memory_swap=wanted.memory * 2))
+    return dataclasses.replace(host, shm_size=host.shm_size or settings.shm_size)
 
 
 def _argv(config: container.ContainerConfig, image: Template) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -83,9 +83,9 @@ class Engine:
         self._health = health.Monitor(equipment, self._shelf, self.execs)
         self._life.watchers.append(self._health.changed)
         self.networks = networks.Networks(equipment, self._shelf)
-        self.updates = updates.Updates(equipment, self._shelf, self._life)
         self.events = equipment.events
         self.files = files.Files(equipment, self._shelf)
+        self.updates = updates.Updates(equipment, self._shelf, self._life, self.files)
         self.statistics = statistics.Statistics(equipment, self._shelf)
         self.system = system.System(equipment, self._shelf, self.volumes)
         self._flusher = durability.Flusher(equipment)

@@ -18,7 +18,7 @@ from pouch.engine import limits, mounting, mounts, name_files, sharing
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot, mount, process
-from pouch.rich import inits, user, write
+from pouch.rich import inits, seeds, user, write
 from pouch.rich import plan as rich_plan
 from pouch.spec import container, errors, network
 
@@ -96,6 +96,8 @@ class _Preparation:
         os.chmod(self._bundle, 0o711 if self._base is not None else 0o700)
         plan, seeded = self._look()
         self._mount(seed=seeded)
+        if plan is not None:
+            write.write(seeds.stale(self._rootfs, record.env), self._rootfs, self._base or 0)
         identity = self._identity()
         if plan is None:
             self._check_program()

@@ -1,39 +1,130 @@
-"""Changes of containers and of the daemon while they run (see `facade.UpdatesFacade`)."""
+"""Changes of containers and of the daemon while they run (see `facade.UpdatesFacade`).
+
+What runs is changed first: where its runtime refuses, the record says what it said before.
+"""
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dataclasses
+import io
 import logging
+import tarfile
+from collections.abc import AsyncIterator, Iterable, Sequence
 
-from pouch.engine import create, lifecycle, shelf
+from pouch.engine import create, files, lifecycle, limits, shelf
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
+from pouch.engine.specbuild import resources
+from pouch.kernel import cgroup
+from pouch.rich import plan as rich_plan
+from pouch.rich import seeds
 from pouch.spec import change, container, errors
 
 log = logging.getLogger(__name__)
+
+_FIXED = (
+    "memory_swappiness",
+    "oom_kill_disable",
+    "blkio_weight_device",
+    "blkio_read_bps",
+    "blkio_write_bps",
+    "blkio_read_iops",
+    "blkio_write_iops",
+)
+"""Limits that Docker's update does not know either."""
 
 
 class Updates:
     """The facade's updates."""
 
-    def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf, life: lifecycle.Lifecycle) -> None:
+    def __init__(
+        self,
+        equipment: tools.Equipment,
+        containers: shelf.Shelf,
+        life: lifecycle.Lifecycle,
+        container_files: files.Files,
+    ) -> None:
         self._equipment = equipment
         self._shelf = containers
         self._life = life
+        self._files = container_files
 
     async def update(self, ref: str, wanted: change.ContainerChange) -> builtins.list[str]:
         """See the facade."""
+        limits.check(wanted.resources, update=True)
+        limits.check_host(wanted.resources, self._equipment.host)
         one = self._shelf.get(ref)
         async with one.lock:
             if one.removed or one.record.state.status in (container.Status.REMOVING, container.Status.DEAD):
                 raise errors.Conflict(
-                    f'Cannot update container {one.id}: Container is marked for removal and cannot be "update".'
+                    f'Cannot update container {one.id}: container is marked for removal and cannot be "update"'
                 )
-            record = changed(one.record, wanted)
-            await self._shelf.save(one, record)
-            self._life.publish(record, "update")
-        return []
+            try:
+                changed(one.record, wanted)
+            except errors.InvalidInput as error:
+                raise errors.InvalidInput(
+                    f"Cannot update container {one.id}: {error.message}", hint=error.hint
+                ) from None
+            warnings = await self._limit(one, wanted.resources) if wanted.limits else []
+            # Of the record as it is by now: its end may have been noted meanwhile.
+            await self._shelf.note(one, changed(one.record, wanted))
+            self._life.publish(one.record, "update")
+        if wanted.env:
+            warnings += await self._tell_sessions(one)
+        return warnings
+
+    async def _limit(self, one: shelf.Container, wanted: container.Resources) -> builtins.list[str]:
+        """Change the limits of one that runs; warnings, also of one that does not. Nothing has changed where it raises."""
+        before = one.record.config.host.resources
+        after = limits.merged(before, wanted)
+        document, _ = resources.limits(after, self._equipment.host, {})
+        warnings = resources.limits(wanted, self._equipment.host, {})[1]
+        run = one.record.run
+        if not one.running or run is None:
+            return warnings
+        try:
+            await self._apply(one, run, _touched(document, wanted), after, wanted)
+        except errors.PouchError as error:
+            if not one.running:
+                return warnings
+            with contextlib.suppress(errors.PouchError):
+                old = resources.limits(before, self._equipment.host, {})[0]
+                await self._apply(one, run, _touched(old, wanted), before, wanted)
+            error.message = f"Cannot update container {one.id}: {error.message}"
+            raise
+        return warnings
+
+    async def _apply(
+        self,
+        one: shelf.Container,
+        run: records.Run,
+        document: dict[str, object],
+        after: container.Resources,
+        wanted: container.Resources,
+    ) -> None:
+        if document:
+            await self._equipment.runtime(run.runtime).update(one.id, document)
+        for controller, asked, limited in (
+            ("pids", wanted.pids_limit, after.pids_limit > 0),
+            ("cpu", wanted.cpu_quota or wanted.nano_cpus, after.cpu_quota > 0 or after.nano_cpus > 0),
+        ):
+            if asked and not limited:
+                await self._equipment.pools.fs(cgroup.unlimit, run.cgroups_path, controller)
+
+    async def _tell_sessions(self, one: shelf.Container) -> builtins.list[str]:
+        """Write the environment anew for sessions of a machine that runs; warnings."""
+        if not one.running or one.record.config.rich is None:
+            return []
+        rootfs = self._equipment.paths.rootfs(one.id)
+        try:
+            found, warnings = await self._equipment.pools.fs(seeds.sessions, rootfs, one.record.env)
+            if found:
+                await self._files.put(one.id, "/", _archive(found))
+        except errors.PouchError as error:
+            return [f"login shells, cron jobs and ssh sessions see it from the next start on: {error.message}"]
+        return [*warnings]
 
     async def update_daemon(self, wanted: change.DaemonChange) -> None:
         """See the facade."""
@@ -41,22 +132,64 @@ class Updates:
 
 
 def changed(record: records.Record, wanted: change.ContainerChange) -> records.Record:
-    """The record with these changes. Raises InvalidInput."""
+    """The record with these changes. Raises InvalidInput in Docker's sentences."""
     config = record.config
     host = config.host
+    if wanted.limits:
+        for name in _FIXED:
+            if getattr(wanted.resources, name) != getattr(container.Resources(), name):
+                raise errors.InvalidInput(f"{name.replace('_', ' ')} cannot be changed", hint="make the container anew")
+        host = dataclasses.replace(host, resources=limits.merged(host.resources, wanted.resources))
     if wanted.restart_policy is not None:
         if host.auto_remove and wanted.restart_policy.name != "no":
             raise errors.InvalidInput(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container"
             )
         host = dataclasses.replace(host, restart_policy=wanted.restart_policy)
-    labels = {key: value for key, value in record.labels.items() if key not in wanted.labels_removed}
-    asked = {key: value for key, value in config.labels.items() if key not in wanted.labels_removed}
     return dataclasses.replace(
         record,
         config=dataclasses.replace(
-            config, host=host, env=create.overridden(config.env, wanted.env), labels={**asked, **wanted.labels}
+            config,
+            host=host,
+            env=create.overridden(config.env, wanted.env),
+            labels={**_without(config.labels, wanted.labels_removed), **wanted.labels},
         ),
         env=create.merged_env(record.env, wanted.env),
-        labels={**labels, **wanted.labels},
+        labels={**_without(record.labels, wanted.labels_removed), **wanted.labels},
     )
+
+
+def _without(labels: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    names = frozenset(names)
+    return {key: value for key, value in labels.items() if key not in names}
+
+
+_PARTS = {
+    "memory": ("memory", "memory_swap", "memory_reservation"),
+    "cpu": (
+        "nano_cpus cpu_shares cpu_quota cpu_period cpuset_cpus cpuset_mems cpu_realtime_period cpu_realtime_runtime".split()
+    ),
+    "pids": ("pids_limit",),
+    "blockIO": ("blkio_weight",),
+}
+
+
+def _touched(document: dict[str, object], wanted: container.Resources) -> dict[str, object]:
+    """The parts of `linux.resources` in which something is to change; whole: swap is counted from memory, quota from period."""
+    nothing = container.Resources()
+    return {
+        part: document[part]
+        for part, names in _PARTS.items()
+        if part in document and any(getattr(wanted, name) != getattr(nothing, name) for name in names)
+    }
+
+
+async def _archive(found: Sequence[rich_plan.File]) -> AsyncIterator[bytes]:
+    """A tar of these files, root's."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for file in found:
+            member = tarfile.TarInfo(file.path.lstrip("/"))
+            member.size, member.mode = len(file.content), file.mode
+            archive.addfile(member, io.BytesIO(file.content))
+    yield buffer.getvalue()

@@ -289,6 +289,27 @@ def oom_kills(cgroups_path: str, *, layout: Layout | None = None) -> int:
     return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
 
+_UNLIMITED = {"pids": (("pids.max", "max"),), "cpu": (("cpu.max", "max"), ("cpu.cfs_quota_us", "-1"))}
+"""By controller: the files of v2 and v1, and what no limit is in them."""
+
+
+def unlimit(cgroups_path: str, controller: str, *, layout: Layout | None = None) -> None:
+    """Take the limit of a group's tasks (pids) or time (cpu) away, which runtimes cannot say. Raises KernelError."""
+    for place in container_directories(cgroups_path, layout=layout):
+        for name, value in _UNLIMITED[controller]:
+            path = f"{place}/{name}"
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                os.write(fd, value.encode())
+            except OSError as error:
+                raise errors.KernelError("write", path, error.errno or errno.EIO) from error
+            finally:
+                os.close(fd)
+
+
 def process_cgroup(pid: int, *, layout: Layout | None = None) -> str:
     """A process's path in the hierarchy its init sorts by (v2, else name=systemd), as /proc/<pid>/cgroup has it.
 

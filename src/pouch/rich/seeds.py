@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+from collections.abc import Iterable
 
 from pouch.kernel import inroot
 from pouch.rich import environment, hostkeys, plan
@@ -16,6 +17,8 @@ _SSHD = ("/usr/sbin/sshd", "/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"
 _SSH = "/etc/ssh"
 _OTHER_KEYS = ("ssh_host_rsa_key", "ssh_host_dsa_key", "ssh_host_key")
 """Keys that were made when the image was: every container of it would share them, so they are hidden."""
+PAM = "/etc/environment"
+PROFILE = "/etc/profile.d/00-pouch.sh"
 MACHINE_ID = "machine-id"
 """Where the machine-id lies, below /run; frame writes it there."""
 _DBUS_ID = "/var/lib/dbus/machine-id"
@@ -26,15 +29,22 @@ _SMALL = 1 << 18
 def common(request: plan.Request) -> tuple[tuple[plan.File, ...], tuple[str, ...]]:
     """What every init's machine needs: identity, keys and the environment of sessions; and warnings."""
     files = [*_machine_id(request), *_host_keys(request), *_resolv_conf(request)]
-    variables = environment.shared(request.env)
-    existing = find(request.rootfs, "/etc/environment")
+    more, warnings = sessions(request.rootfs, request.env)
+    return (*files, *more), warnings
+
+
+def sessions(rootfs: str, env: Iterable[str]) -> tuple[tuple[plan.File, ...], tuple[str, ...]]:
+    """The files that tell cron jobs, ssh sessions and login shells the container's environment, those that differ; and warnings."""
+    files = []
+    variables = environment.shared(env)
+    existing = find(rootfs, PAM)
     content, skipped = environment.pam(variables, existing)
-    reads_it = bool(existing) or _is_directory(request.rootfs, "/etc/pam.d")
+    reads_it = bool(existing) or _is_directory(rootfs, "/etc/pam.d")
     if reads_it and content != existing:
-        files.append(place(request.rootfs, "/etc/environment", content))
-    if variables and _is_directory(request.rootfs, "/etc/profile.d"):
-        script = environment.profile(variables)
-        files.append(place(request.rootfs, "/etc/profile.d/00-pouch.sh", script))
+        files.append(place(rootfs, PAM, content))
+    before = find(rootfs, PROFILE)
+    if (variables or before) and _is_directory(rootfs, posixpath.dirname(PROFILE)):
+        files.append(place(rootfs, PROFILE, environment.profile(variables)))
     warnings: tuple[str, ...] = ()
     if skipped and reads_it:
         names = ", ".join(skipped)
@@ -42,6 +52,11 @@ def common(request: plan.Request) -> tuple[tuple[plan.File, ...], tuple[str, ...
             f"environment variables that cron jobs and ssh commands do not get, as pam_env cannot express their values: {names}",
         )
     return tuple(files), warnings
+
+
+def stale(rootfs: str, env: Iterable[str]) -> tuple[plan.File, ...]:
+    """Those of `sessions` whose content in these files is another: the container has a copy of its own, which hides the seed's."""
+    return tuple(file for file in sessions(rootfs, env)[0] if find(rootfs, file.path) != file.content)
 
 
 def _machine_id(request: plan.Request) -> list[plan.File]:

@@ -125,9 +125,7 @@ class Runtime:
         """Change limits of a running one: `linux.resources`, of which only what is named changes. Conflict when it does not run."""
         scratch = self.make_scratch()
         try:
-            path = f"{scratch}/resources"
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(resources, file)
+            path = _written(f"{scratch}/resources", resources)
             await self._change("update", container_id, f"--resources={path}", container_id)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -158,3 +156,9 @@ class Runtime:
         if any(words in line.lower() for words in _NOT_RUNNING):
             return errors.Conflict(text)
         return errors.Unavailable(text)
+
+
+def _written(path: str, document: dict[str, object]) -> str:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from pouch.edge.http.schema import resources as schema
@@ -41,6 +42,14 @@ def resources(document: schema.Resources) -> container.Resources:
         blkio_read_iops=_rates(document.BlkioDeviceReadIOps),
         blkio_write_iops=_rates(document.BlkioDeviceWriteIOps),
     )
+
+
+def changed(document: schema.Resources) -> container.Resources:
+    """The same for an update: a PidsLimit of 0 or below takes the limit away, which is -1 there."""
+    found = resources(document)
+    if document.PidsLimit is not None and document.PidsLimit <= 0:
+        return dataclasses.replace(found, pids_limit=-1)
+    return found
 
 
 def _rates(devices: Iterable[schema.ThrottleDevice]) -> tuple[container.BlockLimit, ...]:

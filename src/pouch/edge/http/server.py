@@ -27,6 +27,7 @@ from pouch.edge.http import (
     system,
     tls,
     transfers,
+    updates,
     upgrades,
     volumes,
 )
@@ -50,6 +51,7 @@ def routes(facade: engine.Facade) -> list[message.Route]:
         *system.routes(facade),
         *events.routes(facade),
         *networks.routes(facade),
+        *updates.routes(facade),
         *volumes.routes(facade),
         *files.routes(facade),
         *statistics.routes(facade),

@@ -150,7 +150,7 @@ def _cpu(wanted: container.Resources) -> inputs.Document:
     found: inputs.Document = {}
     if wanted.nano_cpus > 0:
         found |= {"quota": wanted.nano_cpus * _PERIOD // 10**9, "period": _PERIOD}
-    if wanted.cpu_quota:
+    if wanted.cpu_quota > 0:
         found["quota"] = wanted.cpu_quota
     if wanted.cpu_period:
         found["period"] = wanted.cpu_period
