@@ -308,6 +308,7 @@ class Containers:
         number = process.signal_number(signal)
         if one.record.state.status is container.Status.RESTARTING:
             async with one.lock:
+                await self._settled(one)
                 if await self._life.cancel_restart(one):
                     return
         run = one.record.run

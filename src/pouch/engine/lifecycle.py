@@ -223,6 +223,8 @@ class Lifecycle:
         record, rebooted = ending.noted(one.record, exit_, run_dir) if news else (one.record, False)
         if news:
             record = health_state.ended(dataclasses.replace(record, intent=records.Intent.POSTSTOP))
+            if self._again(record, rebooted=rebooted):  # nobody shall see it as exited meanwhile
+                record = record.with_state(status=container.Status.RESTARTING)
             await self._shelf.note(one, record)
             one.ended.set()
             if exit_.oom:
@@ -235,9 +237,9 @@ class Lifecycle:
             events.of_membership(self._equipment.events, place, "disconnect", record.id)
         # Of the record as it is by now: a client may have given it another name.
         record = dataclasses.replace(one.record, intent=records.Intent.NONE, run=None, connecting="").with_state(
-            endpoints=(), ports=()
+            endpoints=(), ports=(), status=container.Status.EXITED
         )
-        again = rebooted or (not self._closing and restart.wanted(record, record.state.exit_code))
+        again = self._again(record, rebooted=rebooted)
         if again:
             count = record.state.restart_count + (0 if rebooted else 1)
             record = record.with_state(status=container.Status.RESTARTING, restart_count=count)
@@ -256,6 +258,10 @@ class Lifecycle:
         if removed:
             self._tasks.spawn(self.remove(one), f"remove {one.id[:12]}")
         one.release(record.state.exit_code, "next-exit", "not-running")
+
+    def _again(self, record: records.Record, *, rebooted: bool) -> bool:
+        """Whether it is to run again after this end."""
+        return rebooted or (not self._closing and restart.wanted(record, record.state.exit_code))
 
     async def _restart_later(self, one: shelf.Container, *, rebooted: bool) -> None:
         """Wait, then start again, unless somebody stopped or removed it meanwhile."""

@@ -89,6 +89,8 @@ class Container:
 
     def require_running(self) -> records.Run:
         """Its run. Conflict in Docker's sentence when there is none."""
+        if self.record.state.status is container.Status.RESTARTING:
+            raise errors.Conflict(f"Container {self.id} is restarting, wait until the container is running")
         if not self.running or self.record.run is None:
             raise errors.Conflict(f"Container {self.id} is not running")
         return self.record.run

@@ -79,7 +79,7 @@ async def test_filters_come_to_the_store(filters, expected):
     assert expected.items() <= options.items()
     assert answer == views.PruneView((("Untagged", "web:1"), ("Deleted", "sha256:x")), 7)
     assert [event[:3] for event in published] == [
-        ("image", "untag", "web:1"),
+        ("image", "untag", "sha256:x"),
         ("image", "delete", "sha256:x"),
         ("image", "prune", ""),
     ]

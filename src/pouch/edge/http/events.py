@@ -11,6 +11,8 @@ from pouch.spec import event
 
 _FILTERS = frozenset(
     (
+        "builder",
+        "config",
         "container",
         "daemon",
         "event",
@@ -18,6 +20,7 @@ _FILTERS = frozenset(
         "label",
         "network",
         "scope",
+        "secret",
         "type",
         "volume",
         "plugin",

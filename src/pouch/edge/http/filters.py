@@ -133,7 +133,9 @@ def _by_status(wanted: Sequence[str]) -> Predicate:
 def _by_health(wanted: Sequence[str]) -> Predicate:
     for status in wanted:
         if status not in tuple(health.Status):
-            raise errors.InvalidInput(f"invalid filter 'health={status}'", hint="one of " + ", ".join(health.Status))
+            raise errors.InvalidInput(
+                f"invalid filter 'health={status}': invalid value for health ({status}): must be one of {', '.join(health.Status)}"
+            )
     statuses = frozenset(wanted)
     return lambda view: (view.state.health.status if view.state.health else health.Status.NONE).value in statuses
 
