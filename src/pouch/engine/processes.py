@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pouch.engine import groups, views
 from pouch.engine import record as records
@@ -52,6 +52,7 @@ def _table(output: str, pids: frozenset[str]) -> views.TopView:
 def tree(record: records.Record, run: records.Run) -> list[dict[str, object]]:
     """Every process, by its pid inside: Pid, HostPid, ParentPid, Uid, State, Threads, Category, Unit, Command. Blocking."""
     found = {one.pid: one for one in process.statuses(cgroup.pids(run.cgroups_path))}
+    found |= {one.pid: one for one in _zombies(found)}
     places = _places(record, run, found.values())
     return [
         {
@@ -67,6 +68,14 @@ def tree(record: records.Record, run: records.Run) -> list[dict[str, object]]:
         }
         for one in sorted(found.values(), key=lambda one: one.inner_pid)
     ]
+
+
+def _zombies(pids: Collection[int]) -> Iterator[process.ProcessStatus]:
+    """Children of these that have ended and were not waited for: no cgroup has them any more (cgroups(7))."""
+    children = {child for pid in pids for child in process.children(pid)}
+    for one in process.statuses(children.difference(pids)):
+        if one.state == "Z":
+            yield one
 
 
 def kill_app(record: records.Record, run: records.Run) -> None:
