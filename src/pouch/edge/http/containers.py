@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
-import time
 from collections.abc import AsyncIterator
 
 from pouch.edge.http import errors as http_errors
-from pouch.edge.http import filters, message, present, translate, versions
+from pouch.edge.http import filters, message, translate
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route, Stream
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import decode
@@ -29,10 +27,8 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
     noun = Containers(facade.containers, facade.images)
     one = "/containers/{name}"
     return (
-        Route("GET", "/containers/json", noun.list),
         Route("POST", "/containers/create", noun.create, changes=True),
         Route("POST", "/containers/prune", noun.prune, changes=True),
-        Route("GET", f"{one}/json", noun.inspect),
         Route("POST", f"{one}/start", noun.start, changes=True),
         Route("POST", f"{one}/stop", noun.stop, changes=True),
         Route("POST", f"{one}/restart", noun.restart, changes=True),
@@ -70,38 +66,10 @@ class Containers:
             raise errors.InvalidInput(error.message, hint=error.hint) from None
         return message.reply({"Id": id_, "Warnings": [*warnings, *ignored]}, 201)
 
-    async def list(self, request: Request) -> Answer:
-        """`docker ps`. Filters of what stopped containers have look at all of them."""
-        wanted = filters.parse(request.text("filters"), filters.CONTAINERS)
-        limit = max(request.number("limit", 0), 0)
-        if not wanted:
-            found = await self._containers.list(all=request.flag("all"), limit=limit)
-        else:
-            everything = limit > 0 or not wanted.keys().isdisjoint(("status", "exited", "before", "since"))
-            found = await self._filtered(wanted, everything=everything or request.flag("all"))
-        now = time.time()
-        return message.reply([present.summary(view, now) for view in (found[:limit] if limit else found)])
-
-    async def _filtered(self, wanted: filters.Filters, *, everything: bool) -> builtins.list[views.ContainerView]:
-        tests = filters.container_predicates(wanted)
-        for ref in wanted.get("before", ()):
-            created = (await self._containers.get(ref)).created
-            tests.append(lambda view, than=created: view.created < than)  # type: ignore[misc]
-        for ref in wanted.get("since", ()):
-            created = (await self._containers.get(ref)).created
-            tests.append(lambda view, than=created: view.created > than)  # type: ignore[misc]
-        found = await self._containers.list(all=everything, limit=0)
-        return [view for view in found if all(test(view) for test in tests)]
-
     async def prune(self, request: Request) -> Answer:
         """`docker container prune`."""
         removed, reclaimed = await self._containers.prune(filters.parse(request.text("filters"), filters.PRUNE))
         return message.reply({"ContainersDeleted": removed or None, "SpaceReclaimed": reclaimed})
-
-    async def inspect(self, request: Request) -> Answer:
-        """`docker inspect`."""
-        document = present.inspect(await self._containers.get(request.name))
-        return message.reply(versions.fit(versions.Noun.CONTAINER, document, request.version))
 
     async def start(self, request: Request) -> Answer:
         """`docker start`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from pouch.edge.http import ports
+from pouch.edge.http import ports, versions
 from pouch.engine import views
 from pouch.spec import errors, health, pattern
 
@@ -61,9 +61,17 @@ def truth(wanted: Filters, key: str) -> bool | None:
 CONTAINERS = frozenset(
     (
         *("id", "name", "label", "status", "exited", "ancestor", "before", "since"),
-        *("network", "publish", "expose", "volume", "health", "is-task"),
+        *("network", "publish", "expose", "volume", "health", "is-task", "isolation"),
     )
 )
+
+
+_ANNOTATIONS = (1, 56)
+
+
+def containers_of(version: versions.Version) -> frozenset[str]:
+    """The filters of containers that a version has. `isolation` says nothing here, as with Docker on Linux."""
+    return CONTAINERS | {"annotation"} if version >= _ANNOTATIONS else CONTAINERS
 
 
 PRUNE = frozenset(("until", "label", "label!"))
@@ -80,6 +88,9 @@ def container_predicates(filters: Filters) -> list[Predicate]:
     if wanted := filters.get("label"):
         labels = wanted
         tests.append(lambda view: has_labels(view.labels, labels))
+    if wanted := filters.get("annotation"):
+        annotations = wanted
+        tests.append(lambda view: has_labels(view.config.annotations, annotations))
     if wanted := filters.get("status"):
         tests.append(_by_status(wanted))
     if wanted := filters.get("exited"):
@@ -101,7 +112,7 @@ def container_predicates(filters: Filters) -> list[Predicate]:
         )
     if wanted := filters.get("health"):
         tests.append(_by_health(wanted))
-    if (wanted := filters.get("is-task")) and "true" in wanted:
+    if truth(filters, "is-task"):
         tests.append(lambda view: False)
     return tests
 
@@ -125,7 +136,7 @@ def _by_name(wanted: Sequence[str]) -> Predicate:
 def _by_status(wanted: Sequence[str]) -> Predicate:
     for status in wanted:
         if status not in _STATUSES:
-            raise errors.InvalidInput(f"invalid filter 'status={status}'", hint="one of " + ", ".join(_STATUSES))
+            raise _no_such("status", status, "state", _STATUSES)
     statuses = frozenset(wanted)
     return lambda view: view.state.status.value in statuses
 
@@ -133,11 +144,17 @@ def _by_status(wanted: Sequence[str]) -> Predicate:
 def _by_health(wanted: Sequence[str]) -> Predicate:
     for status in wanted:
         if status not in tuple(health.Status):
-            raise errors.InvalidInput(
-                f"invalid filter 'health={status}': invalid value for health ({status}): must be one of {', '.join(health.Status)}"
-            )
+            raise _no_such("health", status, "health", tuple(health.Status))
     statuses = frozenset(wanted)
     return lambda view: (view.state.health.status if view.state.health else health.Status.NONE).value in statuses
+
+
+def _no_such(key: str, value: str, what: str, known: Sequence[str]) -> errors.InvalidInput:
+    """Docker's sentence."""
+    text = errors.shown(value)
+    return errors.InvalidInput(
+        f"invalid filter '{key}={text}': invalid value for {what} ({text}): must be one of {', '.join(known)}"
+    )
 
 
 def _by_exit_code(wanted: Sequence[str]) -> Predicate:

@@ -20,6 +20,7 @@ from pouch.edge.http import (
     execs,
     files,
     images,
+    listing,
     message,
     networks,
     router,
@@ -41,6 +42,7 @@ _CUT_SECONDS = 1.0
 def routes(facade: engine.Facade) -> list[message.Route]:
     """All routes, noun by noun."""
     return [
+        *listing.routes(facade),
         *containers.routes(facade),
         *attach.routes(facade),
         *execs.routes(facade),
