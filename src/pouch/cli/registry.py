@@ -68,6 +68,7 @@ GROUPS: dict[str, tuple[str, Entries]] = {
             "inspect": ("container_inspect", "Display detailed information on one or more containers"),
             "ls": ("ps", "List containers"),
             "list": ("ps", ""),
+            "prune": ("container_prune", "Remove all stopped containers"),
             "ps": ("ps", ""),
         },
     ),
@@ -132,6 +133,7 @@ GROUPS: dict[str, tuple[str, Entries]] = {
             "doctor": COMMON["doctor"],
             "events": OTHERS["events"],
             "info": OTHERS["info"],
+            "prune": ("system_prune", "Remove unused data"),
         },
     ),
     "volume": (

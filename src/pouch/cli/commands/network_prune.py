@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags
+from pouch.cli import command, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 WARNING = "This will remove all custom networks not used by at least one container."
@@ -12,10 +12,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     wanted = parsed.many("filter")
     if not parsed.on("force") and not consent.agreed(WARNING, wanted):
         raise CliError("pouch: network prune has been cancelled")
-    answer = context.client.post("/networks/prune", {"filters": filters.encode(wanted)})
-    if removed := answer.get("NetworksDeleted"):
-        print("Deleted Networks:")
-        print("\n".join(removed) + "\n")
+    pruning.networks(context.client, wanted)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags, units
+from pouch.cli import command, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 ANONYMOUS = "This will remove anonymous local volumes not used by at least one container."
@@ -13,13 +13,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     everything = parsed.on("all")
     if not parsed.on("force") and not consent.agreed(ALL if everything else ANONYMOUS, parsed.many("filter")):
         raise CliError("pouch: volume prune has been cancelled")
-    wanted = [*parsed.many("filter"), *(["all=true"] if everything else [])]
-    answer = context.client.post("/volumes/prune", {"filters": filters.encode(wanted)})
-    removed = answer.get("VolumesDeleted") or ()
-    if removed:
-        print("Deleted Volumes:")
-        print("\n".join(removed) + "\n")
-    print(f"Total reclaimed space: {units.decimal_size(answer.get('SpaceReclaimed') or 0, 4)}")
+    pruning.total(pruning.volumes(context.client, parsed.many("filter"), everything=everything))
     return 0
 
 

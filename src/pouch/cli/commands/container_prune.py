@@ -1,0 +1,33 @@
+"""`pouch container prune`."""
+
+from __future__ import annotations
+
+from pouch.cli import command, consent, filters, flags, pruning
+from pouch.cli.errors import CliError
+
+WARNING = "This will remove all stopped containers."
+
+
+def _run(context: command.Context, parsed: flags.Parsed) -> int:
+    wanted = parsed.many("filter")
+    if not parsed.on("force") and not consent.agreed(WARNING, wanted):
+        raise CliError("pouch: container prune has been cancelled")
+    pruning.total(pruning.containers(context.client, wanted))
+    return 0
+
+
+COMMAND = command.Command(
+    "[OPTIONS]",
+    "Remove all stopped containers",
+    _run,
+    options=(
+        flags.many(
+            "filter",
+            help="Which of them (until=24h, label=KEY[=VALUE], label!=KEY)",
+            value="key=value",
+            check=filters.check,
+        ),
+        flags.switch("force", "f", "Do not prompt for confirmation"),
+    ),
+    at_most=0,
+)
