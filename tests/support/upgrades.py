@@ -37,6 +37,7 @@ PICTURES = {
     "missing": _picture("missing", cmd=["/no/such/program"]),
     "ends": _picture("ends", cmd=["sh", "-c", "exit 7"]),
     "sick": _picture("sick", Healthcheck={"Test": ["CMD-SHELL", "echo so sick; exit 1"], "Interval": 10**8, "Retries": 2}),
+    "endless": _picture("endless", Healthcheck={"Test": ["CMD", "true"], "Interval": 3600 * 10**9}),
     "well": _picture("well", Healthcheck={"Test": ["CMD", "test", "-e", "/data/served-by"], "Interval": 10**8}),
 }  # fmt: skip
 

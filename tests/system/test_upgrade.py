@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
@@ -173,3 +174,31 @@ def test_new_volumes_get_what_the_image_has_for_them(shop):
     shop.pouch("restart", "-t", "1", "box")
     assert shop.out("exec", "box", "ls", "/new") == ""
     assert json.loads(shop.out("inspect", "box"))[0]["Config"]["Image"] == "filled:1"
+
+
+def test_by_copies_of_the_layers_it_is_the_same(make_daemon):
+    """The native snapshotter."""
+    daemon = make_daemon("--snapshotter", "native")
+    upgrades.load(daemon, "1", "2", "missing")
+    box = upgrades.Box(daemon, "box")
+    assert "; it is as before" in daemon.pouch("upgrade", "-t", "2", "shop:missing", "box", check=False).stderr
+    box.is_on("1", whole=True)
+    daemon.out("upgrade", "-t", "2", "shop:2", "box")
+    box.is_on("2", whole=False)
+    assert not former(daemon, "box")
+
+
+def test_the_new_one_can_be_removed_by_force_while_it_is_waited_for(shop):
+    """Who removes it wants neither of the two."""
+    box = upgrades.Box(shop, "box")
+    words = shop.command("upgrade", "--ready-timeout", "100", "-t", "1", "shop:endless", "box")
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
+        try:
+            shop.until(lambda: box.run("cat", "/version") == "endless")
+            shop.pouch("rm", "-f", "-v", "box")
+            _, said = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
+    assert waiting.returncode == 1
+    assert b"could not be upgraded to shop:endless: it ended with code 137 before it was ready" in said
+    assert shop.out("ps", "-aq") == ""

@@ -1,6 +1,6 @@
 """SIGKILL for the daemon during upgrades: afterwards there is the old container or the new one, whole, and it runs.
 
-POUCH_UPGRADE_KILLS is how often; the default is few, since each takes a start of the daemon.
+POUCH_UPGRADE_KILLS is how often, for each of the two; the default is few, since each takes a start of the daemon.
 """
 
 from __future__ import annotations
@@ -11,44 +11,65 @@ import os
 import threading
 import time
 
+import pytest
 from support import upgrades
 
-KILLS = int(os.environ.get("POUCH_UPGRADE_KILLS", "6"))
+KILLS = int(os.environ.get("POUCH_UPGRADE_KILLS", "4"))
 
 
-def upgrade(daemon, version):
-    """Ask for it; the daemon may die meanwhile."""
+def ask(daemon, version):
+    """Ask for an upgrade; the daemon may die meanwhile."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         daemon.request("POST", "/containers/box/upgrade?t=2", {"Image": f"shop:{version}"})
 
 
-def other(version):
-    return "2" if version == "1" else "1"
+def killed_while_asked(daemon, version, seconds):
+    """Let an upgrade go on for so long, or (None) to its end, kill the daemon, start it again."""
+    asking = threading.Thread(target=ask, args=(daemon, version))
+    asking.start()
+    asking.join(seconds)
+    daemon.kill()
+    asking.join()
+    daemon.start()
+    daemon.until(lambda: daemon.inspect("box")["State"]["Running"], what="the container runs")
 
 
-def test_whenever_the_daemon_is_killed_one_of_the_two_is_there_and_runs(make_daemon):
+@pytest.fixture
+def box(make_daemon):
+    """A container of a daemon that may be killed."""
     daemon = make_daemon()
-    upgrades.load(daemon, "1", "2")
-    box = upgrades.Box(daemon, "box", "-p", "127.0.0.1:18098:80", "--restart", "unless-stopped")
+    upgrades.load(daemon, "1", "2", "missing")
+    return upgrades.Box(daemon, "box", "-p", "127.0.0.1:18098:80", "--restart", "unless-stopped")
+
+
+def moments(box, version):
+    """Times spread over an upgrade, which is measured, and None."""
     begun = time.monotonic()
-    upgrade(daemon, "2")
-    whole_time = time.monotonic() - begun
-    box.is_on("2", whole=False)
-    seen, version = set(), "2"
-    for number in range(KILLS):
-        daemon.pouch("exec", "box", "sh", "-c", "echo changed > /changed")
-        asking = threading.Thread(target=upgrade, args=(daemon, other(version)))
-        asking.start()
-        time.sleep(whole_time * 1.1 * number / max(KILLS - 1, 1))  # the moments are spread over an upgrade
-        daemon.kill()
-        asking.join()
-        daemon.start()
-        daemon.until(lambda: daemon.inspect("box")["State"]["Running"], what="the container runs")
+    ask(box.daemon, version)
+    whole = time.monotonic() - begun
+    return [*(whole * number / max(KILLS - 1, 1) for number in range(KILLS)), None]
+
+
+def nothing_is_left(daemon):
+    assert not os.path.exists(f"{daemon.root}/containers/{daemon.inspect('box')['Id']}/former")
+    assert daemon.out("volume", "ls", "-q", "-f", "dangling=true") == ""
+    assert "could not be recovered" not in daemon.log()
+
+
+def test_whenever_the_daemon_is_killed_one_of_the_two_is_there_and_runs(box):
+    version = "2"
+    for moment in moments(box, version):
+        box.daemon.pouch("exec", "box", "sh", "-c", "echo changed > /changed")
+        killed_while_asked(box.daemon, "1" if version == "2" else "2", moment)
         now = box.version()
         box.is_on(now, whole=now == version)
-        seen.add(now == version)
+        nothing_is_left(box.daemon)
+        assert moment is not None or now != version
         version = now
-        assert not os.path.exists(f"{daemon.root}/containers/{daemon.inspect('box')['Id']}/former")
-        assert daemon.out("volume", "ls", "-q", "-f", "dangling=true") == ""
-        assert "could not be recovered" not in daemon.log()
-    assert seen == {True, False}  # else the moments were not spread
+
+
+def test_whenever_it_is_killed_while_one_fails_the_old_one_is_there_and_runs(box):
+    for moment in moments(box, "missing"):
+        killed_while_asked(box.daemon, "missing", moment)
+        box.is_on("1", whole=True)
+        nothing_is_left(box.daemon)
