@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pouch.cli.endpoint import Tls
 
-VERSION = "v1.43"
+VERSION = "v1.51"
 PIECE = 65536
 HEADERS_LIMIT = 1 << 20
 TICK_SECONDS = 0.5

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pouch.cli import command, endpoint, flags, overview, registry
 from pouch.cli.errors import ApiError, CliError, EngineError, FlagError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 GLOBAL_FLAGS = (
     flags.switch("debug", "D", "Show a traceback where the program itself fails"),
     flags.switch("help", "h", "Print usage"),
@@ -18,6 +22,29 @@ GLOBAL_FLAGS = (
 )
 
 
+class Interrupted(int):
+    """The exit code of a program that Ctrl-C ended."""
+
+
+def program() -> NoReturn:
+    """The whole program. Ctrl-C ends it as that signal ends programs, so that a shell's loop around it ends, too."""
+    import _signal  # `signal` itself costs 2 ms
+
+    try:
+        if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:  # the launcher's, while it imported us
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        code = main()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if isinstance(code, Interrupted):
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        os.kill(os.getpid(), _signal.SIGINT)
+    sys.exit(code)
+
+
+INTERRUPTED = Interrupted(130)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `pouch` with these arguments (without the program's name) and return its exit code."""
     _open_streams()
@@ -25,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _guarded(_arguments() if argv is None else list(argv))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (`| head`) went away; the interpreter must not complain when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The reader (`| head`) went away; the interpreter must not complain when it flushes its streams at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         return 141
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -62,7 +91,7 @@ def _guarded(argv: list[str]) -> int:
         command.warn(error.message)
         return error.code
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -51,7 +51,8 @@ class Session:
 
         A connection that breaks is an end too: whoever asks for the exit code then learns whether the daemon is there.
         """
-        with tty.RawMode(0, wanted=self._terminal and self._stdin and tty.is_terminal(0)), self._connection:
+        raw = self._terminal and self._stdin and tty.is_terminal(0)
+        with ending() if raw else contextlib.nullcontext(), tty.RawMode(0, wanted=raw), self._connection:
             return self._carry()
 
     def _carry(self) -> bool:
@@ -162,12 +163,16 @@ class Handlers:
 
 
 def ending() -> Handlers:
-    """While it is entered, SIGTERM and SIGHUP leave as an exception does: what must be put back or taken away is."""
+    """While it is entered, SIGTERM and SIGHUP leave as an exception does: what must be put back or taken away is.
+
+    One that somebody else deals with already (a proxy of signals) stays theirs.
+    """
 
     def leave(number: int) -> None:
         raise SystemExit(128 + number)
 
-    return Handlers(((signal.SIGTERM, leave), (signal.SIGHUP, leave)))
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    return Handlers((number, leave) for number in ours)
 
 
 def _handler(action: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:

@@ -20,7 +20,7 @@ def test_the_version_stands_before_every_path(client, daemon):
     daemon.on("GET", "/x", Reply(document=[1]))
     assert client.get("/x", {"all": True, "none": None, "name": "a b&ü", "many": ["1", "2"]}) == [1]
     seen = daemon.only("GET", "/x")
-    assert seen.version == "1.43"
+    assert seen.version == clients.VERSION.removeprefix("v")
     assert seen.query == {"all": "1", "name": "a b&ü", "many": "2"}
 
 
