@@ -201,8 +201,9 @@ async def test_prune_tells_what_went_and_how_much():
 
 async def test_disk_use_may_be_of_some_kinds_only():
     async with edge_client.running() as daemon:
-        whole = (await daemon.request("GET", "/system/df")).json()
-        assert whole == {"LayersSize": 5, "Images": [], "Containers": [], "Volumes": [], "BuildCache": []}
-        part = (await daemon.request("GET", "/system/df?type=image&type=container")).json()
+        whole = (await daemon.request("GET", "/v1.51/system/df")).json()
+        lists: dict[str, list[object]] = {"Images": [], "Containers": [], "Volumes": [], "BuildCache": []}
+        assert whole == {"LayersSize": 5, "ReclaimableSize": 0, **lists}
+        part = (await daemon.request("GET", "/v1.51/system/df?type=image&type=container")).json()
         assert (part["LayersSize"], part["Images"], part["Containers"]) == (5, [], [])
         assert (part["Volumes"], part["BuildCache"]) == (None, None)

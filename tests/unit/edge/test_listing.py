@@ -8,7 +8,6 @@ from support import edge_client, fake_engine
 from pouch.edge.http import versions
 from pouch.spec import container, errors
 
-
 STATES = "created, running, paused, restarting, removing, exited, dead"
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from pouch.edge.http import bodies, filters, message, older, translate
 from pouch.edge.http import errors as http_errors
-from pouch.edge.http import filters, message, translate
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route, Stream
 from pouch.edge.http.schema import container as schema
-from pouch.edge.http.schema import decode
 from pouch.engine import facade as engine
 from pouch.engine import views
 from pouch.spec import errors
@@ -17,6 +16,7 @@ from pouch.spec import errors
 _NO_IMAGE = "No such image"
 """How the engine begins to say that. Docker's clients pull the image whenever create answers 404: what else is not there is 400."""
 
+_PLATFORMS = (1, 41)
 _CONDITIONS = ("not-running", "next-exit", "removed")
 _ARM_SECONDS = 0.05
 _LARGEST_SIDE = 0xFFFF
@@ -54,9 +54,10 @@ class Containers:
 
     async def create(self, request: Request) -> Answer:
         """Decode, translate, create."""
-        document = decode.decode(await request.read(), schema.Create)
+        document = await bodies.document(request, schema.Create)
+        adapted = older.adapt(document, request.version)
         config, ignored = translate.container_config(document)
-        if platform := request.text("platform"):
+        if (platform := request.text("platform")) and request.version >= _PLATFORMS:
             await self._images.check_platform(config.image, platform)
         try:
             id_, warnings = await self._containers.create(config, request.text("name").removeprefix("/"))
@@ -64,7 +65,7 @@ class Containers:
             if error.message.startswith(_NO_IMAGE):
                 raise
             raise errors.InvalidInput(error.message, hint=error.hint) from None
-        return message.reply({"Id": id_, "Warnings": [*warnings, *ignored]}, 201)
+        return message.reply({"Id": id_, "Warnings": [*warnings, *ignored, *adapted]}, 201)
 
     async def prune(self, request: Request) -> Answer:
         """`docker container prune`."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pouch.edge.http import addresses, endpoints, filters, message
+from pouch.edge.http import addresses, bodies, endpoints, filters, message
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route
-from pouch.edge.http.schema import decode
 from pouch.edge.http.schema import network as schema
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -70,7 +69,7 @@ class Networks:
 
     async def create(self, request: Request) -> Answer:
         """`docker network create`."""
-        asked = decode.decode(await request.read(), schema.Create)
+        asked = await bodies.document(request, schema.Create)
         id_, warnings = await self._networks.create(config(asked))
         return message.reply({"Id": id_, "Warning": "\n".join(warnings)}, 201)
 
@@ -86,7 +85,7 @@ class Networks:
 
     async def connect(self, request: Request) -> Answer:
         """`docker network connect`."""
-        asked = decode.decode(await request.read(), schema.Connect)
+        asked = await bodies.document(request, schema.Connect)
         await self._networks.connect(
             request.name, _container(asked.Container), endpoints.endpoint(asked.EndpointConfig)
         )
@@ -94,7 +93,7 @@ class Networks:
 
     async def disconnect(self, request: Request) -> Answer:
         """`docker network disconnect`."""
-        asked = decode.decode(await request.read(), schema.Disconnect)
+        asked = await bodies.document(request, schema.Disconnect)
         await self._networks.disconnect(request.name, _container(asked.Container), force=asked.Force)
         return Reply(200)
 

@@ -24,7 +24,7 @@ def container_config(document: schema.Create) -> tuple[container.ContainerConfig
         env=tuple(document.Env),
         user=document.User or None,
         working_dir=document.WorkingDir or None,
-        umask=_umask(document.Umask),
+        umask=_umask(document.Umask if document.HostConfig.Umask is None else document.HostConfig.Umask),
         hostname=document.Hostname,
         domainname=document.Domainname,
         labels=document.Labels,

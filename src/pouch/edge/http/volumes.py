@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import filters, message
+from pouch.edge.http import bodies, filters, message
 from pouch.edge.http.message import NO_CONTENT, Answer, Request, Route
-from pouch.edge.http.schema import decode
 from pouch.edge.http.schema import volume as schema
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -43,7 +42,7 @@ class Volumes:
 
     async def create(self, request: Request) -> Answer:
         """`docker volume create`; a volume that is there already is answered as it is."""
-        asked = decode.decode(await request.read(), schema.Create)
+        asked = await bodies.document(request, schema.Create)
         config = volume.VolumeConfig(
             name=asked.Name, driver=asked.Driver or volume.LOCAL, options=asked.DriverOpts, labels=asked.Labels
         )

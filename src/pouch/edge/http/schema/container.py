@@ -116,6 +116,8 @@ class HostConfig(resources.Resources):
     MaskedPaths: list[str] | None = None
     ReadonlyPaths: list[str] | None = None
     Isolation: str = ""
+    Umask: int | str | None = None
+    """From 1.56 on; before, and still, Pouch's clients send it beside HostConfig."""
     Annotations: dict[str, str] = field(default_factory=dict)
     PrestartHooks: list[str] = field(default_factory=list)
     PoststopHooks: list[str] = field(default_factory=list)
