@@ -17,6 +17,8 @@ from pouch.spec import container, errors, ids
 
 log = logging.getLogger(__name__)
 
+READY_SECONDS = 10.0
+"""How long a size waits for the process whose terminal is to have it."""
 KEPT = 1000
 """Ended exec processes that can still be inspected; the oldest are forgotten."""
 
@@ -32,6 +34,8 @@ class Exec:
     running: bool = False
     exit_code: int | None = None
     process: runtime_execs.ExecProcess | None = None
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it runs, or could not be run."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -80,7 +84,8 @@ class Execs:
         one = self._find(id)
         run = one.owner.require_running()
         if one.started:
-            raise errors.Conflict(f"exec {id} has already run" if not one.running else f"exec {id} is already running")
+            state = "is already running" if one.running else "has already run"
+            raise errors.Conflict(f"Error: Exec command {id} {state}")
         one.started = True
         try:
             document = await self._equipment.pools.fs(self._process, one.owner.record, run, one.config)
@@ -101,6 +106,8 @@ class Execs:
             one.exit_code = error.exit_code
             one.ended.set()
             raise
+        finally:
+            one.begun.set()
         one.running = True
         self._life.publish(one.owner.record, f"exec_start: {_words(one.config)}", execID=one.id)
         task = asyncio.create_task(self._watch(one), name=f"exec {one.id[:12]}")
@@ -135,10 +142,15 @@ class Execs:
         )
 
     async def resize(self, id: str, height: int, width: int) -> None:
-        """See the facade."""
+        """See the facade. Clients ask when they know the id, which may be before its process runs: it is waited for, as by dockerd."""
         one = self._find(id)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await one.begun.wait()
+        except TimeoutError:
+            raise errors.Conflict(f"timeout waiting for exec session {id} to be ready: it is not started") from None
         if one.process is None or not one.running:
-            raise errors.Conflict(f"exec process {id} is not started")
+            raise errors.Conflict(f"exec process {id} is not running")
         if not (0 < height < 65536 and 0 < width < 65536):
             raise errors.InvalidInput(f"invalid terminal size {height}x{width}", hint="h and w from 1 to 65535")
         one.process.resize(height, width)

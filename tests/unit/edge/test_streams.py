@@ -533,3 +533,15 @@ async def test_without_any_details_are_a_blank_as_dockerds():
         assert answer.body == b" line\n"
         _, query = daemon.engine.call("containers.logs")
         assert not query.merge  # each line has its own
+
+
+async def test_the_start_of_an_exec_says_whether_its_terminal_comes_in_frames():
+    """As with dockerd: what was said at its creation gives it a terminal, what is said at its start wraps the output."""
+    async with edge_client.running() as daemon:
+        daemon.engine.execs.config = container.ExecConfig(cmd=("x",), tty=True, attach_stdout=True)
+        client = await daemon.client()
+        await client.ask("POST", EXEC, {"Tty": False})
+        assert (await client.head()).headers["content-type"] == message.MULTIPLEXED_STREAM
+        daemon.engine.execs.stdio.say(b"out")
+        assert await client.frame() == (1, b"out")
+        daemon.engine.execs.stdio.end()

@@ -52,6 +52,7 @@ class Execs:
         return Hijack(
             stdio=stdio,
             tty=config.tty,
+            bare=document.Tty,
             stdin=config.attach_stdin,
             stdout=config.attach_stdout,
             stderr=config.attach_stderr,

@@ -87,8 +87,7 @@ def head(request: message.Request, answer: message.Hijack) -> bytes:
     """The response's head: 101 for a client that asked to upgrade, else 200; both followed by the raw stream."""
     if answer.frames is not message.Frames.DOCKER:
         return websocket.head(request)
-    tty = answer.tty
-    multiplexed = request.version >= (1, 42) and not tty
+    multiplexed = request.version >= (1, 42) and not _bare(answer)
     content_type = message.MULTIPLEXED_STREAM if multiplexed else message.RAW_STREAM
     if request.headers.get("upgrade"):
         lines = f"HTTP/1.1 101 UPGRADED\r\nContent-Type: {content_type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
@@ -149,8 +148,12 @@ class RawLane:
 def lane(answer: message.Hijack, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> Lane:
     """What an answer is carried by. early: bytes read with the request."""
     if answer.frames is message.Frames.DOCKER:
-        return RawLane(reader, writer, early, bare=answer.tty)
+        return RawLane(reader, writer, early, bare=_bare(answer))
     return websocket.Lane(reader, writer, early, binary=answer.frames is message.Frames.WEB_BINARY)
+
+
+def _bare(answer: message.Hijack) -> bool:
+    return answer.tty if answer.bare is None else answer.bare
 
 
 async def carry(

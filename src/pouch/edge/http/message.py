@@ -152,6 +152,8 @@ class Hijack:
     prelude: AsyncIterator[bytes] | None = None
     """What is sent before, framed already (the log, for attach with `logs=1`)."""
     frames: Frames = Frames.DOCKER
+    bare: bool | None = None
+    """Whether output comes without heads; None: with a terminal it does. The start of an exec says it once more, and may differ."""
 
 
 Answer = Reply | Stream | Hijack
