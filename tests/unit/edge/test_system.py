@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support import edge_client, fake_engine
 
 from pouch.edge.http import usages, versions
 from pouch.engine import views
-from pouch.spec import volume
+from pouch.spec import event, volume
 
 FOUND = {
     "LayersSize": 100,
@@ -138,3 +140,55 @@ def test_every_summary_is_of_a_version_that_has_it():
     document = usages.document({}, frozenset(("image",)), (1, 30), verbose=None)
     assert set(versions.fit(versions.Noun.USAGE, document, (1, 30))) >= {"Images", "LayersSize"}
     assert "ImageUsage" not in versions.fit(versions.Noun.USAGE, document, (1, 30))
+
+
+async def test_events_come_in_the_form_that_is_asked_for():
+    happened = event.Event("image", "pull", "debian", {}, 7 * 10**9)
+    for version, accept, kind, mark in (
+        ("1.51", "application/json-seq", "application/json", b""),
+        ("1.52", "application/json-seq", "application/json-seq", b"\x1e"),
+        ("1.52", "text/plain, application/x-ndjson;q=0.5", "application/x-ndjson", b""),
+        ("1.52", "application/jsonl", "application/json", b""),
+        ("1.53", "application/jsonl", "application/jsonl", b""),
+        ("1.53", "application/jsonl;q=0", "application/json", b""),
+    ):
+        async with edge_client.running() as daemon:
+            daemon.engine.events.stream = fake_engine.FakeStream(happened)
+            answer = await daemon.request("GET", f"/v{version}/events", Accept=accept)
+            assert answer.headers["content-type"] == kind
+            assert answer.body[: len(mark)] == mark
+            assert json.loads(answer.body[len(mark) :])["Action"] == "pull"
+
+
+async def test_images_that_are_made_are_no_event_before_1_46():
+    for version, told in (("1.45", 0), ("1.46", 1)):
+        async with edge_client.running() as daemon:
+            daemon.engine.events.stream = fake_engine.FakeStream(event.Event("image", "create", "sha256:x", {}, 7))
+            answer = await daemon.request("GET", f"/v{version}/events")
+            assert len(answer.body.splitlines()) == told
+
+
+async def test_events_do_not_end_before_they_begin():
+    async with edge_client.running() as daemon:
+        answer = await daemon.request("GET", "/events?since=5&until=4")
+        assert (answer.status, answer.json()["message"]) == (400, "`since` time (5) cannot be after `until` time (4)")
+
+
+async def test_lists_of_networks_had_their_members_before_1_28():
+    async with edge_client.running() as daemon:
+        await daemon.request("GET", "/v1.28/networks")
+        assert "networks.get" not in daemon.engine.called
+        assert (await daemon.request("GET", "/v1.27/networks")).status == 200
+        assert "networks.get" in daemon.engine.called
+
+
+@pytest.mark.parametrize("noun", ["containers", "networks", "volumes"])
+async def test_every_prune_may_be_told_line_by_line(noun):
+    async with edge_client.running() as daemon:
+        report = (await daemon.request("POST", f"/v1.55/{noun}/prune?stream=1")).json()
+        answer = await daemon.request("POST", f"/v1.56/{noun}/prune?stream=1")
+        assert answer.headers["content-type"] == "application/jsonl"
+        lines = [json.loads(text) for text in answer.body.splitlines()]
+        assert lines[-1] == {"aux": report}
+        (removed,) = [value for name, value in report.items() if name.endswith("Deleted")]
+        assert [one["id"] for one in lines[:-1]] == removed

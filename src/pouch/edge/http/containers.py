@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from pouch.edge.http import bodies, filters, message, older, translate
+from pouch.edge.http import bodies, filters, message, older, prunes, translate
 from pouch.edge.http import errors as http_errors
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route, Stream
 from pouch.edge.http.schema import container as schema
@@ -70,7 +70,8 @@ class Containers:
     async def prune(self, request: Request) -> Answer:
         """`docker container prune`."""
         removed, reclaimed = await self._containers.prune(filters.parse(request.text("filters"), filters.PRUNE))
-        return message.reply({"ContainersDeleted": removed or None, "SpaceReclaimed": reclaimed})
+        report: prunes.Report = {"ContainersDeleted": removed or None, "SpaceReclaimed": reclaimed}
+        return prunes.answer(request, report, (("Deleted", id) for id in removed))
 
     async def start(self, request: Request) -> Answer:
         """`docker start`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pouch.edge.http import addresses, bodies, endpoints, filters, message
+from pouch.edge.http import addresses, bodies, endpoints, filters, message, prunes, versions
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route
 from pouch.edge.http.schema import network as schema
 from pouch.engine import facade as engine
@@ -16,6 +16,8 @@ _Test = Callable[[network.Network], bool]
 
 _FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
 _PRUNE_FILTERS = frozenset(("label", "label!", "until"))
+_MEMBERS_BEFORE: versions.Version = (1, 28)
+_CHOOSABLE_IPV4: versions.Version = (1, 48)
 _LOCAL = "local"
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _TYPES = {"builtin": True, "custom": False}
@@ -44,10 +46,14 @@ class Networks:
         self._containers = containers
 
     async def list(self, request: Request) -> Answer:
-        """`docker network ls`: without members, as Docker has it."""
+        """`docker network ls`: without members, as Docker has it since 1.28."""
         tests = self._tests(filters.parse(request.text("filters"), _FILTERS))
         found = [view for view in await self._networks.list() if all(test(view.network) for test in tests)]
-        return message.reply([present(view) for view in found])
+        if request.version < _MEMBERS_BEFORE:
+            found = [await self._networks.get(view.network.id) for view in found]
+        return message.reply(
+            [versions.fit(versions.Noun.NETWORK_LINE, present(view), request.version) for view in found]
+        )
 
     def _tests(self, wanted: filters.Filters) -> Sequence[_Test]:
         tests = network_predicates(wanted)
@@ -65,11 +71,14 @@ class Networks:
         """`docker network inspect`."""
         if request.text("scope", _LOCAL) != _LOCAL:
             raise errors.NotFound(f"network {request.name} not found")
-        return message.reply(present(await self._networks.get(request.name)))
+        document = present(await self._networks.get(request.name))
+        return message.reply(versions.fit(versions.Noun.NETWORK, document, request.version))
 
     async def create(self, request: Request) -> Answer:
         """`docker network create`."""
         asked = await bodies.document(request, schema.Create)
+        if request.version < _CHOOSABLE_IPV4:
+            asked.EnableIPv4 = True
         id_, warnings = await self._networks.create(config(asked))
         return message.reply({"Id": id_, "Warning": "\n".join(warnings)}, 201)
 
@@ -81,7 +90,7 @@ class Networks:
     async def prune(self, request: Request) -> Answer:
         """`docker network prune`."""
         removed = await self._networks.prune(filters.parse(request.text("filters"), _PRUNE_FILTERS))
-        return message.reply({"NetworksDeleted": removed or None})
+        return prunes.answer(request, {"NetworksDeleted": removed or None}, (("Deleted", name) for name in removed))
 
     async def connect(self, request: Request) -> Answer:
         """`docker network connect`."""

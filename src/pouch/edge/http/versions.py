@@ -117,6 +117,7 @@ CHANGES: tuple[Change, ...] = (
     Change((1, 44), Noun.IMAGE, How.OMITTED_WHEN_EMPTY, ("Created",)),
     Change((1, 44), Noun.IMAGE_LINE, How.REMOVED, ("VirtualSize",)),
     Change((1, 44), Noun.INFO, How.ADDED, ("Runtimes.*.status",)),
+    Change((1, 42), Noun.INFO, How.OMITTED_WHEN_EMPTY, ("KernelMemory",)),
     Change((1, 42), Noun.USAGE, How.REMOVED, ("BuilderSize",)),
 )
 """Newest first."""

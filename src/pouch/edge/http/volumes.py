@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import bodies, filters, message
+from pouch.edge.http import bodies, filters, message, prunes
 from pouch.edge.http.message import NO_CONTENT, Answer, Request, Route
 from pouch.edge.http.schema import volume as schema
 from pouch.engine import facade as engine
@@ -63,7 +63,8 @@ class Volumes:
         if request.version < _ALL_BEFORE:
             wanted.setdefault("all", ["true"])
         removed, reclaimed = await self._volumes.prune(wanted)
-        return message.reply({"VolumesDeleted": removed, "SpaceReclaimed": reclaimed})
+        report: prunes.Report = {"VolumesDeleted": removed, "SpaceReclaimed": reclaimed}
+        return prunes.answer(request, report, (("Deleted", name) for name in removed))
 
 
 def present(view: views.VolumeView) -> Document:
