@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -22,6 +23,8 @@ class Events:
     def __init__(self, clock: clocks.Clock) -> None:
         self._clock = clock
         self._kept: deque[event.Event] = deque(maxlen=KEPT)
+        self._kept_execs: deque[event.Event] = deque(maxlen=KEPT)
+        """Those of exec processes apart: healthchecks would soon be all that is remembered."""
         self._listeners: set[_Listener] = set()
         self._last = 0
 
@@ -34,7 +37,7 @@ class Events:
         """Tell of something; times are unique and rising, so that `since` splits cleanly."""
         self._last = max(self._clock.now_ns(), self._last + 1)
         happened = event.Event(kind, action, actor, dict(attributes or {}), self._last)
-        self._kept.append(happened)
+        (self._kept_execs if action.startswith("exec_") else self._kept).append(happened)
         for listener in tuple(self._listeners):
             listener.put(happened)
 
@@ -52,7 +55,8 @@ class Events:
     ) -> AsyncIterator[event.Event]:
         """Subscribed when this returns; see `facade.EventsFacade`."""
         wanted = _predicate(filters)
-        past = [one for one in self._kept if since_ns and one.time_ns >= since_ns and wanted(one)]
+        kept = heapq.merge(self._kept, self._kept_execs, key=lambda one: one.time_ns) if since_ns else ()
+        past = [one for one in kept if one.time_ns >= since_ns and wanted(one)]
         if until_ns and until_ns <= self._clock.now_ns():
             return _of([one for one in past if one.time_ns <= until_ns])
         listener = _Listener(self._listeners, wanted, until_ns, self._clock)

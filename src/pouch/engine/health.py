@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pouch.engine import clock as clocks
 from pouch.engine import equipment as tools
 from pouch.engine import events, execs, shelf, views
+from pouch.engine import record as records
 from pouch.engine import tasks as beside
 from pouch.kernel import process
 from pouch.spec import container, errors, health
@@ -28,6 +29,8 @@ START_SECONDS = 30.0
 """A probe that has not begun by then failed."""
 BOOT_SECONDS = 300.0
 """A machine that is not up by then is asked nevertheless: it will be found unhealthy."""
+COMMIT_SECONDS = 1.0
+"""After so long it is looked again whether a commit is over."""
 _NANO = 10**9
 
 
@@ -65,10 +68,12 @@ class Monitor:
         pause = _pause(known, check, clock.monotonic() - began)
         # Of many that a new daemon has found running, each gets its own moment.
         await clock.sleep(pause * int(one.id[:8], 16) / 2**32 if adopted else pause)
-        while one.record.run is run and run is not None:
+        while run is not None:
+            while one.record.intent is records.Intent.COMMIT:  # it is frozen for as long as its files are read
+                await clock.sleep(COMMIT_SECONDS)
             begin_ns, begin = clock.now_ns(), clock.monotonic()
             code, output = await self._probe(one, check)
-            if one.record.run is not run or (code != 0 and not process.is_alive(run.pid, run.pid_start)):
+            if not one.running or (code != 0 and not process.is_alive(run.pid, run.pid_start)):
                 return  # it was the container's end that the probe has seen
             probe = health.Probe(
                 start=clocks.rfc3339(begin_ns), end=clocks.rfc3339(clock.now_ns()), exit_code=code, output=output
