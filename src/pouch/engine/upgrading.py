@@ -179,7 +179,8 @@ class Upgrades:
         events.of_container(equipment.events, one.record, "upgrade", oldImage=former)
         if dropped:
             await equipment.pools.fs(equipment.images.collect)
-        await self._go_on(one)
+        if upgrade is not None and upgrade.running:
+            await self._go_on(one)
 
     async def _go_on(self, one: shelf.Container) -> None:
         """One that has ended by now, while its restart policy was kept from acting."""
@@ -217,13 +218,18 @@ class Upgrades:
             await _settled(one)
             await equipment.pools.fs(aside.take_back, equipment.paths, one.id)
             await self._volumes.remove_anonymous(_with_only_new_mounts(one.record, old))
-            await self._shelf.note(one, dataclasses.replace(old, name=one.record.name))
-        else:
+            # Still noted, without what to go back to: until it runs again, a daemon that is killed has to start it.
+            left = dataclasses.replace(upgrade, former=None)
+            await self._shelf.note(one, dataclasses.replace(old, name=one.record.name, upgrade=left))
+        try:
+            if upgrade.running and not one.running:
+                await self._life.start(one)
+        finally:
             await self._shelf.note(one, dataclasses.replace(one.record, upgrade=None))
-        if not one.running and upgrade.running:
-            await self._life.start(one)
-        elif not one.running:
-            await equipment.pools.db(equipment.database.release_addresses, one.id)
+            if not one.running:
+                await equipment.pools.db(equipment.database.release_addresses, one.id)
+        if upgrade.running:
+            await self._go_on(one)
 
     async def _start(self, one: shelf.Container) -> None:
         try:
