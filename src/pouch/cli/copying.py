@@ -109,7 +109,9 @@ class Copy:
             raise CliError("pouch: cannot copy directory")
         if found is None and not from_directory and destination.endswith(("/", "/.")):
             raise CliError("pouch: no such directory")
-        return posixpath.dirname(posixpath.normpath("/" + destination)), _base(posixpath.normpath(destination))
+        return posixpath.dirname(posixpath.normpath("/" + destination.lstrip("/"))), _base(
+            posixpath.normpath(destination)
+        )
 
     def _stat(self, path: str) -> dict[str, Any] | None:
         """What the container has there; None where that cannot be told: the copy itself will say why."""

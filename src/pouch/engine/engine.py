@@ -13,6 +13,7 @@ from pouch.engine import (
     archives,
     commits,
     containers,
+    daemon_change,
     durability,
     execs,
     files,
@@ -93,6 +94,11 @@ class Engine:
 
     async def recover(self) -> None:
         """Put right what the last daemon left, and adopt what still runs."""
+        equipment = self.equipment
+        kept = await equipment.pools.db(
+            daemon_change.kept_change, equipment.database, equipment.configured, equipment.configured_level
+        )
+        updates.use(equipment, kept)
         await recover.recover(self.equipment, self._shelf, self._life, self.networks, self._upgrades)
         await self.networks.put_right()
         await self._watch.sync()
@@ -109,7 +115,7 @@ class Engine:
     async def close(self) -> None:
         """Let go: containers go on."""
         self.events.close()
-        self.files.close()
+        await self.files.close()
         await self._jobs.close()
         await self.transfers.close()
         await self._health.close()
@@ -165,6 +171,8 @@ def _equip(settings: engine_settings.Settings, clock: clocks.Clock, pools: threa
         _default_network(settings, database, clock, shelf_of_networks, devices)
         return tools.Equipment(
             settings=settings,
+            configured=settings,
+            configured_level=daemon_change.log_level(),
             clock=clock,
             pools=pools,
             events=buses.Events(clock),

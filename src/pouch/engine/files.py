@@ -52,6 +52,7 @@ class Files:
     def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
         self._equipment = equipment
         self._shelf = containers
+        self._keepers: set[asyncio.Task[None]] = set()
 
     async def stat(self, ref: str, path: str) -> views.PathStat:
         """See the facade."""
@@ -140,10 +141,12 @@ class Files:
         except errors.NotFound:  # removed by force
             return 0
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """The daemon stops: what is under way is given up."""
         for one in self._shelf:
             one.end_visits()
+        if self._keepers:
+            await asyncio.wait(self._keepers)
 
     # -- visits -------------------------------------------------------------------------------------------------------
 
@@ -157,6 +160,14 @@ class Files:
 
     @contextlib.asynccontextmanager
     async def _visit(self, one: shelf.Container, errand: visiting.Errand) -> AsyncIterator[visiting.Visit]:
+        visit = await self._begun(one, errand)
+        try:
+            yield visit
+        finally:
+            visit.kill()
+            await asyncio.shield(self._equipment.pools.streams(visit.end))
+
+    async def _begun(self, one: shelf.Container, errand: visiting.Errand) -> visiting.Visit:
         async with contextlib.AsyncExitStack() as stack:
             if not one.running:
                 await stack.enter_async_context(one.lock)
@@ -168,12 +179,26 @@ class Files:
             else:
                 visit = await self._standing(one, errand, stack)
             one.visits.add(visit)
+            pidfd = process.pidfd_open(visit.process.pid)  # nobody has waited for it yet
+            keeping = self._keep(one, visit, pidfd, stack.pop_all())
+            keeper = asyncio.create_task(keeping, name=f"visit {one.id[:12]}")
+        self._keepers.add(keeper)
+        keeper.add_done_callback(self._keepers.discard)
+        return visit
+
+    async def _keep(
+        self, one: shelf.Container, visit: visiting.Visit, pidfd: int, stack: contextlib.AsyncExitStack
+    ) -> None:
+        """What the visitor needs of the container ends with its process, also while its client takes its time with what it was sent."""
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with stack:
+            loop.add_reader(pidfd, ended.set)
             try:
-                yield visit
+                await ended.wait()
             finally:
-                one.visits.discard(visit)
-                visit.kill()
-                await asyncio.shield(self._equipment.pools.streams(visit.end))
+                loop.remove_reader(pidfd)
+                os.close(pidfd)
+            one.visits.discard(visit)
 
     async def _standing(
         self, one: shelf.Container, errand: visiting.Errand, stack: contextlib.AsyncExitStack
