@@ -142,7 +142,7 @@ class Upgrades:
         upgrade = one.record.upgrade
         assert upgrade is not None
         before = dataclasses.replace(one.record, upgrade=None, stopped_by_user=old.stopped_by_user)
-        state = dataclasses.replace(one.record.state, error="", restart_count=0)
+        state = dataclasses.replace(one.record.state, error="", restart_count=0, health=None)
         record = dataclasses.replace(
             new, name=one.record.name, state=state, upgrade=dataclasses.replace(upgrade, former=before)
         )
@@ -157,7 +157,7 @@ class Upgrades:
         """Raises StartFailed where it does not become ready. degraded: it was so before, so that is as good as running."""
         clock = self._equipment.clock
         begun = clock.monotonic()
-        while seconds and not _is_ready(one, clock.monotonic() - begun, degraded=degraded):
+        while seconds and not is_ready(one, clock.monotonic() - begun, degraded=degraded):
             if clock.monotonic() - begun > seconds:
                 raise errors.StartFailed(f"it was not ready within {seconds} s: {_shown(one.record.state)}")
             await clock.sleep(_LOOK_SECONDS)
@@ -263,7 +263,7 @@ async def _settled(one: shelf.Container) -> None:
         await asyncio.wait((one.supervisor,))
 
 
-def _is_ready(one: shelf.Container, seconds: float, *, degraded: bool) -> bool:
+def is_ready(one: shelf.Container, seconds: float, *, degraded: bool) -> bool:
     """By its healthcheck and its machine's boot, whatever it has of these; else by staying up. Raises StartFailed where it never will be."""
     record, state = one.record, one.record.state
     if not one.running:
