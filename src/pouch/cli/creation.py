@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pouch.cli import command, files, health, names, networks, ports, tty, units, volumes
+from pouch.cli import command, files, health, limits, names, networks, ports, tty, units, volumes
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
 TYPE_CHECKING = False
@@ -78,33 +78,33 @@ def _check(parsed: Parsed) -> None:
         raise CliError("pouch: conflicting options: --cpus cannot be used with --cpu-quota or --cpu-period", REFUSED)
 
 
-def _host(parsed: Parsed) -> dict[str, Any]:
-    name, _, count = parsed.text("restart").partition(":")
+def restart_policy(text: str) -> dict[str, Any]:
+    """`on-failure:3` as the API has it. Raises CliError."""
+    name, _, count = text.partition(":")
     if count and not count.isdecimal():
         raise CliError(
             f"pouch: invalid restart policy format: maximum retry count must be an integer: {count}", REFUSED
         )
+    return {"Name": name or "no", "MaximumRetryCount": int(count or 0)}
+
+
+def _host(parsed: Parsed) -> dict[str, Any]:
     host: dict[str, Any] = {
         "AutoRemove": parsed.on("rm"),
-        "RestartPolicy": {"Name": name or "no", "MaximumRetryCount": int(count or 0)},
+        "RestartPolicy": restart_policy(parsed.text("restart")),
     }
     for member, flag in _TEXTS.items():
         if parsed.given(flag):
             host[member] = parsed.text(flag)
-    for member, flag in _NUMBERS.items():
-        if parsed.given(flag):
-            host[member] = parsed.integer(flag)
-    for member, flag in _SIZES.items():
-        if parsed.given(flag):
-            host[member] = units.parse_size(parsed.text(flag))
+    if parsed.given("shm-size"):
+        host["ShmSize"] = units.parse_size(parsed.text("shm-size"))
     for member, flag in _SWITCHES.items():
         if parsed.on(flag):
             host[member] = True
     for member, spellings in _LISTS.items():
         if values := parsed.many(*spellings):
             host[member] = values
-    if parsed.given("cpus"):
-        host["NanoCpus"] = units.parse_cpus(parsed.text("cpus"))
+    host |= limits.members(parsed)
     host |= _structures(parsed)
     return host
 
@@ -112,32 +112,16 @@ def _host(parsed: Parsed) -> dict[str, Any]:
 _TEXTS = {
     "CgroupParent": "cgroup-parent",
     "CgroupnsMode": "cgroupns",
-    "CpusetCpus": "cpuset-cpus",
-    "CpusetMems": "cpuset-mems",
     "IpcMode": "ipc",
+    "Isolation": "isolation",
     "PidMode": "pid",
     "Runtime": "runtime",
     "UTSMode": "uts",
     "UsernsMode": "userns",
     "VolumeDriver": "volume-driver",
 }
-_NUMBERS = {
-    "BlkioWeight": "blkio-weight",
-    "CpuPeriod": "cpu-period",
-    "CpuQuota": "cpu-quota",
-    "CpuShares": "cpu-shares",
-    "OomScoreAdj": "oom-score-adj",
-    "PidsLimit": "pids-limit",
-}
-_SIZES = {
-    "Memory": "memory",
-    "MemoryReservation": "memory-reservation",
-    "MemorySwap": "memory-swap",
-    "ShmSize": "shm-size",
-}
 _SWITCHES = {
     "Init": "init",
-    "OomKillDisable": "oom-kill-disable",
     "Privileged": "privileged",
     "PublishAllPorts": "publish-all",
     "ReadonlyRootfs": "read-only",
@@ -160,10 +144,6 @@ def _structures(parsed: Parsed) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if hosts := parsed.many("add-host"):
         found["ExtraHosts"] = [entry.replace("=", ":", 1) if "=" in entry else entry for entry in hosts]
-    if devices := parsed.many("device"):
-        found["Devices"] = [volumes.device(spec) for spec in devices]
-    if limits := parsed.many("ulimit"):
-        found["Ulimits"] = list({entry["Name"]: entry for entry in map(volumes.ulimit, limits)}.values())
     if mounts := parsed.many("mount"):
         found["Mounts"] = [volumes.mount(spec) for spec in mounts]
     if tmpfs := parsed.many("tmpfs"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import files, health, networks, ports, tty, units, volumes
+from pouch.cli import files, health, limits, networks, ports, tty, units, volumes
 from pouch.cli.flags import Flag, integer, many, switch, text
 
 RICH_MODES = ("auto", "systemd", "sbin-init", "dumb-init")
@@ -138,7 +138,7 @@ FILES = (
     text("volume-driver", help="Driver of the volumes that -v names", value="driver"),
     many("tmpfs", help="Mount a tmpfs: TARGET[:OPTIONS]", value="spec"),
     switch("read-only", help="Mount the container's root filesystem as read only"),
-    many("device", help="Give a host device: HOST[:CONTAINER][:rwm]", value="spec", check=volumes.device),
+    *limits.DEVICES,
     text("shm-size", help="Size of /dev/shm", value="bytes", check=_SIZE),
 )
 
@@ -181,35 +181,21 @@ NETWORK = (
     many("expose", help="Expose a port or a range of ports", value="port", check=ports.expose),
 )
 
-RESOURCES = (
-    text("memory", "m", "Memory limit", value="bytes", check=_SIZE),
-    text("memory-swap", help="Limit of memory plus swap; -1 for unlimited swap", value="bytes", check=_SIZE),
-    text("memory-reservation", help="Memory soft limit", value="bytes", check=_SIZE),
-    text("cpus", help="Number of CPUs", value="decimal", check=units.parse_cpus),
-    integer("cpu-shares", "c", "CPU shares (relative weight)"),
-    integer("cpu-quota", help="CPU time in microseconds per period"),
-    integer("cpu-period", help="Length of a period in microseconds"),
-    text("cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)", value="list"),
-    text("cpuset-mems", help="Memory nodes in which to allow execution (0-3, 0,1)", value="list"),
-    integer("pids-limit", help="Limit the number of processes (-1 for unlimited)"),
-    integer("blkio-weight", help="Block IO weight, 10 to 1000"),
-    many("ulimit", help="Ulimit options: NAME=SOFT[:HARD]", value="limit", check=volumes.ulimit),
-    integer("oom-score-adj", help="Tune the host's OOM preferences (-1000 to 1000)"),
-    switch("oom-kill-disable", help=""),
-)
-
 ISOLATION = (
     switch("privileged", help="Give extended privileges to this container"),
     many("cap-add", help="Add Linux capabilities", value="capability"),
     many("cap-drop", help="Drop Linux capabilities", value="capability"),
     many("security-opt", help="Security options (no-new-privileges, seccomp=FILE|unconfined)", value="option"),
     many("sysctl", help="Sysctl options", value="key=value", check=pair),
-    text("pid", help="PID namespace (empty: its own, host)", value="mode"),
-    text("ipc", help="IPC namespace (empty: its own, host)", value="mode"),
+    text("pid", help="PID namespace (empty: its own; host, container:NAME)", value="mode"),
+    text("ipc", help="IPC namespace (empty: its own; shareable, none, host, container:NAME)", value="mode"),
     text("uts", help="UTS namespace (empty: its own, host)", value="mode"),
     text("userns", help="User namespace (host, private; empty: private for rich containers)", value="mode"),
     text("cgroupns", help="Cgroup namespace (private, host)", value="mode"),
     text("cgroup-parent", help="Parent cgroup", value="cgroup"),
+    text("isolation", help="", value="technology"),
+    switch("disable-content-trust", help="", default=True),
+    switch("use-api-socket", help=""),
 )
 
 GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
@@ -219,7 +205,7 @@ GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
     ("Health", health.FLAGS),
     ("Files and devices", FILES),
     ("Network", NETWORK),
-    ("Resources", RESOURCES),
+    ("Resources", limits.FLAGS),
     ("Isolation", ISOLATION),
 )
 

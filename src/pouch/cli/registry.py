@@ -38,6 +38,7 @@ CONTAINERS: Entries = {
     "stats": ("stats", "Display a live stream of container(s) resource usage statistics"),
     "stop": ("stop", "Stop one or more running containers"),
     "unpause": ("unpause", "Unpause all processes within one or more containers"),
+    "update": ("update", "Update configuration of one or more containers"),
     "upgrade": ("upgrade", "Put a container on another image: same id, name, addresses, volumes and options"),
     "wait": ("wait", "Block until one or more containers stop, then print their exit codes"),
 }
@@ -56,6 +57,7 @@ OTHERS: Entries = {
     "events": ("events", "Get real time events from the server"),
     "info": ("info", "Display system-wide information"),
     "inspect": ("inspect", "Return low-level information on containers, images, networks and volumes"),
+    "updatedaemon": ("daemon_update", "Change the configuration of the daemon while it runs"),
     "version": ("version", "Show the version information of pouch and pouchd"),
 }
 
@@ -71,6 +73,10 @@ GROUPS: dict[str, tuple[str, Entries]] = {
             "prune": ("container_prune", "Remove all stopped containers"),
             "ps": ("ps", ""),
         },
+    ),
+    "daemon": (
+        "Manage the daemon",
+        {"update": ("daemon_update", "Change its configuration while it runs")},
     ),
     "image": (
         "Manage images",

@@ -92,6 +92,10 @@ class Equipment:
     """The engine's tools."""
 
     settings: engine_settings.Settings
+    """Those in force."""
+    configured: engine_settings.Settings
+    """What file and options say; clients may have changed some of it since (`daemon_change`)."""
+    configured_level: str
     clock: clocks.Clock
     pools: thread_pools.Pools
     events: buses.Events

@@ -5,15 +5,17 @@ What runs is changed first: where its runtime refuses, the record says what it s
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import dataclasses
 import io
 import logging
+import os
 import tarfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 
-from pouch.engine import create, files, lifecycle, limits, shelf
+from pouch.engine import create, daemon_change, files, lifecycle, limits, shelf
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import resources
@@ -50,6 +52,7 @@ class Updates:
         self._shelf = containers
         self._life = life
         self._files = container_files
+        self._lock = asyncio.Lock()
 
     async def update(self, ref: str, wanted: change.ContainerChange) -> builtins.list[str]:
         """See the facade."""
@@ -128,7 +131,26 @@ class Updates:
 
     async def update_daemon(self, wanted: change.DaemonChange) -> None:
         """See the facade."""
-        raise errors.Unsupported("the daemon's configuration cannot be changed while it runs")
+        daemon_change.check(wanted)
+        equipment = self._equipment
+        async with self._lock:
+            await equipment.pools.db(
+                daemon_change.keep, equipment.database, equipment.configured, equipment.configured_level, wanted
+            )
+            names = use(equipment, wanted)
+        if names:
+            log.info("changed by a client: %s", ", ".join(names))
+        equipment.events.publish("daemon", "reload", equipment.daemon_id, {"name": os.uname().nodename})
+
+
+def use(equipment: tools.Equipment, wanted: change.DaemonChange) -> list[str]:
+    """Let a change of the daemon's configuration be in force; the names of what is different now."""
+    equipment.settings, names = daemon_change.applied(equipment.settings, wanted)
+    equipment.registries.use(equipment.settings.of_registries())
+    if wanted.log_level not in (None, daemon_change.log_level()):
+        names.append("log_level")
+        daemon_change.use_log_level(wanted.log_level)
+    return [name.replace("_", "-") for name in names]
 
 
 def changed(record: records.Record, wanted: change.ContainerChange) -> records.Record:

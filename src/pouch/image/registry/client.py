@@ -37,12 +37,20 @@ class Client:
         self._policy = policy or retry.Policy()
         self._known = session.Known()
         self._lock = threading.Lock()
+        self._door: Callable[[hosts.Settings], Callable[[threading.Event | None], pools.Pools]] | None = None
         self._made: Callable[[threading.Event | None], pools.Pools] | None = None
+
+    def use(self, settings: hosts.Settings) -> None:
+        """Other settings from now on; what is under way goes on with those it began with."""
+        with self._lock:
+            if settings != self._settings:
+                self._settings, self._made = settings, None
 
     def _wire(self, cancel: threading.Event | None) -> wire.Wire:
         with self._lock:
             if self._made is None:
-                self._made = _door(self._settings)
+                self._door = self._door or _door()
+                self._made = self._door(self._settings)
             return self._made(cancel)
 
     def repository(
@@ -135,9 +143,9 @@ def _split_term(term: str) -> tuple[str, str]:
     return reference.defaults().domain, term
 
 
-def _door(settings: hosts.Settings) -> Callable[[threading.Event | None], pools.Pools]:
+def _door() -> Callable[[hosts.Settings], Callable[[threading.Event | None], pools.Pools]]:
     """What makes the connections, imported now."""
     from pouch.image.registry import interrupt, pools  # noqa: PLC0415 - urllib3 costs an idle daemon memory
 
     certificates, watcher = pools.Certificates(), interrupt.Watcher()
-    return lambda cancel: pools.Pools(settings, certificates, watcher, cancel)
+    return lambda settings: lambda cancel: pools.Pools(settings, certificates, watcher, cancel)
