@@ -17,7 +17,7 @@ from support.loading import HERE, LOWER, NOTHING, UPPER, WHOLE, Store, picture
 
 from pouch.image import compression
 from pouch.kernel import mount
-from pouch.spec import digest, errors
+from pouch.spec import descriptor, digest, errors
 
 pytestmark = loading.needed
 
@@ -247,6 +247,23 @@ def test_the_hosts_platform_is_chosen(store, nested):
     [image] = store.images.list()
     assert image.id == picture().id
     assert image.tags == (("web:1",) if nested else ())
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_another_platform_is_chosen_where_it_is_wanted(store, nested):
+    other = picture("x", config={"Cmd": ["other"]}, architecture="s390x")
+    data = index_of((picture("x"), OWN), (other, FOREIGN), nested=nested)
+    store.load(data, platform=descriptor.Platform("s390x", "linux"))
+    [image] = store.images.list()
+    assert store.images.get(image.id).config.architecture == "s390x"
+
+
+def test_an_archive_without_the_wanted_platform_is_refused_and_nothing_is_kept(store):
+    data = images.docker_archive(None, picture("web:1"))
+    with pytest.raises(errors.Unsupported, match=f"web:1: no image for linux/s390x, it has linux/{HERE}"):
+        store.load(data, platform=descriptor.Platform("s390x", "linux"))
+    assert store.left() == NOTHING
+    assert store.load(data, platform=descriptor.Platform(HERE, "linux")) == ["web:1"]
 
 
 def test_an_image_for_other_platforms_only_is_refused_with_their_names(store):

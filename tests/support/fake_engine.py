@@ -368,8 +368,8 @@ class FakeArchives(_Noun):
         await self._do("import", name, tuple(changes), message, platform)
         return self._loading(chunks)
 
-    async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
-        await self._do("load")
+    async def load(self, chunks: AsyncIterator[bytes], *, platform: str = "") -> views.ProgressStream:
+        await self._do("load", *([platform] if platform else []))
         return self._loading(chunks)
 
     async def _loading(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[views.Progress]:

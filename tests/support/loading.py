@@ -54,8 +54,8 @@ class Store:
         self.database = db.Database(self.places.db)
         self.images = image_room.Images(self.places, self.database, content.Content(self.places, self.database))
 
-    def load(self, data, report=silent):
-        return load.load(self.images, data if hasattr(data, "read") else io.BytesIO(data), report)
+    def load(self, data, report=silent, **options):
+        return load.load(self.images, data if hasattr(data, "read") else io.BytesIO(data), report, **options)
 
     def left(self):
         """Everything in the store: layers, blobs, unfinished things, records."""

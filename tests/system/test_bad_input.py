@@ -25,7 +25,7 @@ def created(daemon, **document):
         (b"1", "object"),
         (b'"text"', "object"),
         (b"\xff\xfe", "malformed"),
-        (b"{}", "no image given"),
+        (b"{}", "config cannot be empty in order to create a container"),
         (b'{"Image": 1}', "$.Image"),
         (b'{"Image": "busybox", "Cmd": {"a": 1}}', "$.Cmd"),
         (b'{"Image": "busybox", "Env": "A=1"}', "$.Env"),

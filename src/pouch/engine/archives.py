@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from pouch.engine import clock, commits, progress, views
 from pouch.engine import equipment as tools
-from pouch.image import Report, bootstrap, importing, load, save
+from pouch.image import Report, bootstrap, importing, load, platforms, save
 from pouch.image import commit as committing
 
 
@@ -20,14 +20,15 @@ class Archives:
         self._equipment = equipment
         self._jobs = jobs
 
-    async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
+    async def load(self, chunks: AsyncIterator[bytes], *, platform: str = "") -> views.ProgressStream:
         """See the facade."""
+        wanted = platforms.parse(platform) if platform else None
         upload = progress.Upload()
         tell = self._equipment.events.from_threads()
 
         def work(report: Report) -> None:
             with io.BufferedReader(upload, 1 << 20) as stream:
-                for name in load.load(self._equipment.images, stream, report):
+                for name in load.load(self._equipment.images, stream, report, platform=wanted):
                     report(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
                     tell("image", "load", name, {"name": name})
 

@@ -182,8 +182,8 @@ class TransfersFacade(Protocol):
 class ArchivesFacade(Protocol):
     """Images out of files and into files."""
 
-    async def load(self, chunks: AsyncIterator[bytes]) -> views.ProgressStream:
-        """Read an archive. The steps without an id are sentences for people (`Loaded image: X`)."""
+    async def load(self, chunks: AsyncIterator[bytes], *, platform: str = "") -> views.ProgressStream:
+        """Read an archive. The steps without an id are sentences for people (`Loaded image: X`). platform: see `pull`."""
 
     async def save(self, refs: Sequence[str], *, format: str = "", compression: str = "") -> AsyncIterator[bytes]:
         """An archive of images. format: docker-archive (as `docker save`; the default) or oci-archive; compression: gzip, zstd or ""."""

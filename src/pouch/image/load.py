@@ -37,15 +37,18 @@ class _Found:
     manifest_raw: bytes = b""
 
 
-def load(store: images.Images, stream: Readable, report: Report) -> list[str]:
+def load(
+    store: images.Images, stream: Readable, report: Report, *, platform: descriptor.Platform | None = None
+) -> list[str]:
     """Read an archive to its end and keep its images; the names they were given, or the ids of those without any.
 
+    platform: which of an index's images; None for this host's, and else whatever the archive has.
     Layers are kept as they are in the archive if they are compressed or a manifest names them; others are compressed on the way.
     Raises CorruptData naming what is wrong, Unsupported for another platform's, Unavailable for a full disk; then nothing is left.
     """
     ratio = store.layers.limits.ratio
     with archive.Archive(stream, store.paths.tmp, ratio=ratio) as source, store.lease() as lease, crews.Crew() as crew:
-        found = _images(source)
+        found = _images(source, platform)
         manifests = [_Loading(store, source, one, lease, report, crew).run() for one in found]
         return [
             name
@@ -127,12 +130,30 @@ def _record(store: images.Images, one: _Found, manifest_raw: bytes, report: Repo
     return names
 
 
-def _images(source: archive.Archive) -> list[_Found]:
-    """All images of an archive. Docker's own manifest comes first: archives that have both say the names there."""
-    if (member := source.find("manifest.json")) is not None:
+def _images(source: archive.Archive, platform: descriptor.Platform | None) -> list[_Found]:
+    """All images of an archive, none for another platform than the one that is wanted, where one is."""
+    found = _listed(source, platform)
+    if platform is not None:
+        for one in found:
+            _check_platform(one, platform)
+    return found
+
+
+def _check_platform(one: _Found, wanted: descriptor.Platform) -> None:
+    offered = descriptor.Platform(one.config.architecture, one.config.os, one.config.variant)
+    if not platforms.fits(offered, wanted):
+        name = errors.shown(one.references[0]) if one.references else digest.of_bytes(one.raw)
+        has = errors.shown(platforms.spell(offered))
+        raise errors.Unsupported(f"image archive: {name}: no image for {platforms.spell(wanted)}, it has {has}")
+
+
+def _listed(source: archive.Archive, platform: descriptor.Platform | None) -> list[_Found]:
+    """Docker's own manifest comes first: archives that have both say the names there. It says one platform of each only."""
+    index = source.find("index.json")
+    if (member := source.find("manifest.json")) is not None and (platform is None or index is None):
         return _docker(source, source.document(member, "manifest.json"))
-    if (member := source.find("index.json")) is not None:
-        return _oci(source, source.document(member, "index.json"))
+    if index is not None:
+        return _oci(source, source.document(index, "index.json"), platform or platforms.host())
     hint = _HINT
     if source.find("etc/passwd") or source.find("bin/sh"):
         hint = "it looks like a root file system, as `docker export` writes it, which is no image"
@@ -208,15 +229,15 @@ def _named(text: str, where: str) -> str:
 # -- OCI layout -------------------------------------------------------------------------------------------------------
 
 
-def _oci(source: archive.Archive, raw: bytes) -> list[_Found]:
+def _oci(source: archive.Archive, raw: bytes, wanted: descriptor.Platform) -> list[_Found]:
     index = manifest.decode(manifest.Index, raw, "image archive: index.json")
     found: dict[str, _Found] = {}
     tops = index.manifests
     if tops and not any(_name(one) for one in tops) and len({one.digest for one in tops}) > 1:
         # the platforms of one image, without an index of their own
-        tops = (platforms.choose(tops, platforms.host(), "image archive"),) if any(t.platform for t in tops) else tops
+        tops = (platforms.choose(tops, wanted, "image archive"),) if any(t.platform for t in tops) else tops
     for top in tops:
-        chosen = _manifest(source, top, errors.shown(_name(top) or top.digest), 0)
+        chosen = _manifest(source, top, errors.shown(_name(top) or top.digest), wanted, 0)
         if chosen is None:
             continue
         name = _name(top)
@@ -239,9 +260,9 @@ def _is_name(text: str) -> bool:
 
 
 def _manifest(
-    source: archive.Archive, given: descriptor.Descriptor, what: str, depth: int
+    source: archive.Archive, given: descriptor.Descriptor, what: str, wanted: descriptor.Platform, depth: int
 ) -> descriptor.Descriptor | None:
-    """The manifest for this host behind a descriptor; None for what is no image (signatures and other artifacts)."""
+    """The manifest for a platform behind a descriptor; None for what is no image (signatures and other artifacts)."""
     if given.media_type in descriptor.MANIFESTS:
         return given
     if given.media_type not in descriptor.INDEXES:
@@ -249,8 +270,8 @@ def _manifest(
     if depth == _DEEPEST_INDEX:
         raise errors.CorruptData(f"image archive: {what}: indexes within each other, more than {_DEEPEST_INDEX} deep")
     index = manifest.decode(manifest.Index, _blob(source, given), f"image archive: index {given.digest}")
-    chosen = platforms.choose(index.manifests, platforms.host(), what)
-    return _manifest(source, chosen, what, depth + 1)
+    chosen = platforms.choose(index.manifests, wanted, what)
+    return _manifest(source, chosen, what, wanted, depth + 1)
 
 
 def _described(source: archive.Archive, given: descriptor.Descriptor) -> _Found:

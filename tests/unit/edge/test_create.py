@@ -60,7 +60,7 @@ async def test_a_taken_name_is_a_conflict_in_the_engines_sentence():
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"Image":""}', b'{"Image":null}'])
 def test_an_image_is_needed(body):
-    with pytest.raises(errors.InvalidInput, match="no image given"):
+    with pytest.raises(errors.InvalidInput, match="config cannot be empty"):
         translated(body)
 
 

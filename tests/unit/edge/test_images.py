@@ -199,3 +199,24 @@ async def test_an_image_is_removed_for_its_own_platform_only():
 def test_a_view_of_a_list_has_no_manifest_to_show():
     document = image_documents.summary(fake_engine.image_view(), shared=-1, users=(), manifests=True)
     assert "Manifests" not in document
+
+
+async def test_archives_are_for_the_platform_that_is_asked_for_from_1_48_on():
+    async with edge_client.running() as daemon:
+        assert (await daemon.request("POST", f"/v1.47/images/load?platform={ARM}", b"tar")).status == 200
+        assert daemon.engine.call("archives.load") == ()
+        daemon.engine.calls.clear()
+        assert (await daemon.request("POST", f"/v1.48/images/load?platform={ARM}", b"tar")).status == 200
+        assert daemon.engine.call("archives.load") == ("linux/arm64/v8",)
+        daemon.engine.fail["images.check_platform"] = errors.NotFound("does not match the specified platform")
+        for target in (f"debian:bookworm/get?platform={ARM}", f"get?names=debian:bookworm&platform={ARM}"):
+            assert (await daemon.request("GET", f"/v1.48/images/{target}")).status == 404
+
+
+async def test_several_platforms_come_with_1_52():
+    async with edge_client.running() as daemon:
+        twice = f"platform={ARM}&platform={ARM}"
+        answer = await daemon.request("GET", f"/v1.51/images/get?names=debian:bookworm&{twice}")
+        assert (answer.status, "use API version 1.52 or later" in answer.json()["message"]) == (400, True)
+        answer = await daemon.request("POST", f"/v1.52/images/load?{twice}", b"tar")
+        assert (answer.status, answer.json()["message"].splitlines()[0]) == (501, "an image is kept for one platform")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import message, registry, streams
+from pouch.edge.http import message, platform, registry, streams
 from pouch.edge.http.message import Answer, Request, Route, Stream
 from pouch.engine import facade as engine
 from pouch.spec import errors
 
+_PLATFORMS = (1, 48)
 _TAR = "application/x-tar"
 
 
@@ -26,11 +27,17 @@ class Archives:
 
     def __init__(self, facade: engine.Facade) -> None:
         self._archives = facade.archives
+        self._images = facade.images
 
     async def load(self, request: Request) -> Answer:
         """`docker load`."""
         # Its first piece, before a thread waits for more: what makes an archive may take long to begin.
-        steps = await self._archives.load(await streams.begun(request.body.chunks()))
+        asked = platform.wanted(request, since=_PLATFORMS)
+        if len(asked) > 1:
+            raise errors.Unsupported("an image is kept for one platform", hint="give platform once")
+        steps = await self._archives.load(
+            await streams.begun(request.body.chunks()), platform=asked[0] if asked else ""
+        )
         pieces = streams.progress_pieces(steps, sentences="stream")
         return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
 
@@ -39,6 +46,9 @@ class Archives:
         names = (request.name,) if request.name else request.texts("names")
         if not names:
             raise errors.InvalidInput("names is missing: the images to save", hint="for example names=debian:bookworm")
+        for wanted in platform.wanted(request, since=_PLATFORMS):
+            for name in names:
+                await self._images.check_platform(name, wanted)  # an image is kept for one platform
         pieces = await self._archives.save(
             names, format=request.text("format"), compression=request.text("compression")
         )

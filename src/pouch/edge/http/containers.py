@@ -17,6 +17,7 @@ _NO_IMAGE = "No such image"
 """How the engine begins to say that. Docker's clients pull the image whenever create answers 404: what else is not there is 400."""
 
 _PLATFORMS = (1, 41)
+_CHOSEN_WAITS = (1, 30)
 _CONDITIONS = ("not-running", "next-exit", "removed")
 _ARM_SECONDS = 0.05
 _LARGEST_SIDE = 0xFFFF
@@ -90,7 +91,10 @@ class Containers:
 
     async def kill(self, request: Request) -> Answer:
         """`docker kill`."""
-        await self._containers.kill(request.name, request.text("signal", "SIGKILL"))
+        try:
+            await self._containers.kill(request.name, request.text("signal", "SIGKILL"))
+        except errors.NotFound as error:
+            raise errors.NotFound(f"cannot kill container: {request.name}: {error.message}") from None
         return NO_CONTENT
 
     async def pause(self, request: Request) -> Answer:
@@ -123,7 +127,7 @@ class Containers:
 
     async def wait(self, request: Request) -> Answer:
         """The head goes out once no end can be missed: `docker run` starts the container when it sees it."""
-        condition = request.text("condition", "not-running")
+        condition = request.text("condition", "not-running") if request.version >= _CHOSEN_WAITS else "not-running"
         if condition not in _CONDITIONS:
             raise errors.InvalidInput(f'invalid condition: "{condition}"', hint="one of " + ", ".join(_CONDITIONS))
         armed = asyncio.Event()

@@ -35,6 +35,13 @@ def negotiate(path: str) -> tuple[tuple[int, int], str]:
     return version, "/" + rest
 
 
+async def _nothing(_: message.Request) -> message.Answer:
+    return message.Reply(200)
+
+
+_OPTIONS = message.Route("OPTIONS", "*", _nothing)
+
+
 class Router:
     """Routes by dictionary: fixed paths, else first and last segment with the parameter (it may hold slashes) between."""
 
@@ -48,7 +55,9 @@ class Router:
             methods[route.method] = route
 
     def find(self, method: str, path: str) -> tuple[message.Route, str]:
-        """The route and its decoded parameter. Raises HttpError 404 or 405."""
+        """The route and its decoded parameter. Raises HttpError 404 or 405. OPTIONS is answered for every path, as with Docker."""
+        if method == "OPTIONS":
+            return _OPTIONS, ""
         allowed: set[str] = set()
         for methods, name in self._candidates(path):
             if method in methods:

@@ -16,7 +16,7 @@ E = TypeVar("E", bound=enum.StrEnum)
 def container_config(document: schema.Create) -> tuple[container.ContainerConfig, list[str]]:
     """The config and warnings. Raises InvalidInput or Unsupported."""
     if not document.Image:
-        raise errors.InvalidInput("Config cannot be empty in order to create a container: no image given")
+        raise errors.InvalidInput("config cannot be empty in order to create a container", hint="no image given: Image")
     config = container.ContainerConfig(
         image=document.Image,
         entrypoint=entrypoint(document.Entrypoint),

@@ -37,7 +37,9 @@ class Volumes:
 
     async def list(self, request: Request) -> Answer:
         """`docker volume ls`."""
-        found, warnings = await self._volumes.list(filters.parse(request.text("filters"), _FILTERS))
+        wanted = filters.parse(request.text("filters"), _FILTERS)
+        filters.truth(wanted, "dangling")
+        found, warnings = await self._volumes.list(wanted)
         return message.reply({"Volumes": [present(view) for view in found], "Warnings": warnings or None})
 
     async def create(self, request: Request) -> Answer:
