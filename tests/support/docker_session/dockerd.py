@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 
-from support import hosts
+from support import hosts, packages
 
 PACKAGES = ("docker.io", "docker-cli", "containerd")
 SUITES = ("testing", "stable")
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SECONDS = 60.0
 _INSIDE = """
 set -e
@@ -32,8 +30,8 @@ PATH="/run/bin:$PATH" exec "$PROGRAMS/usr/sbin/dockerd" "$@"
 """A root of its own for what dockerd and its shims keep below /run at fixed places."""
 
 
-class Missing(Exception):
-    """Why there is no dockerd to be had."""
+Missing = packages.Missing
+"""Why there is no dockerd to be had."""
 
 
 def fetched(cache: pathlib.Path) -> pathlib.Path:
@@ -43,7 +41,7 @@ def fetched(cache: pathlib.Path) -> pathlib.Path:
         target = cache / f"docker-{suite}"
         try:
             if not target.is_dir():
-                _fetch(suite, cache, target)
+                packages.fetch(suite, PACKAGES, target)
             _works(target)
         except Missing as reason:
             reasons.append(f"{suite}: {reason}")
@@ -52,41 +50,9 @@ def fetched(cache: pathlib.Path) -> pathlib.Path:
     raise Missing("; ".join(reasons))
 
 
-def _fetch(suite: str, cache: pathlib.Path, target: pathlib.Path) -> None:
-    """Download and take apart the packages of one suite."""
-    home = cache / f"apt-{suite}"
-    for name in ("state/lists/partial", "cache/archives/partial", "packages", "files", "parts"):
-        (home / name).mkdir(parents=True, exist_ok=True)
-    sites = _run(["apt-get", "indextargets", "--format", "$(SITE)", "Identifier: Packages", "Origin: Debian"]).split()
-    if not sites:
-        raise Missing("apt knows no source of Debian's packages")
-    (home / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {sites[0]} {suite} main\n")
-    (home / "status").write_text("")
-    (home / "apt.conf").write_text(
-        f'Dir::State "{home}/state";\nDir::State::status "{home}/status";\nDir::Cache "{home}/cache";\n'
-        f'Dir::Etc::sourcelist "{home}/sources.list";\nDir::Etc::sourceparts "{home}/parts";\n'
-        f'Dir::Etc::preferencesparts "{home}/parts";\nAPT::Sandbox::User "root";\n'
-    )
-    environment = {**os.environ, "APT_CONFIG": f"{home}/apt.conf"}
-    _run(["apt-get", "update"], env=environment)
-    for package in PACKAGES:
-        _run(["apt-get", "download", package], env=environment, cwd=home / "packages")
-    for archive in sorted((home / "packages").glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(archive), str(home / "files")])
-    os.rename(home / "files", target)
-    shutil.rmtree(home)
-
-
 def _works(programs: pathlib.Path) -> None:
     for name in ("usr/sbin/dockerd", "usr/bin/containerd", "usr/bin/docker"):
-        _run([str(programs / name), "--version"])
-
-
-def _run(argv: list[str], **options: object) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
-    if done.returncode != 0:
-        raise Missing(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()[-300:]}")
-    return str(done.stdout)
+        packages.run([str(programs / name), "--version"])
 
 
 class Dockerd:
@@ -97,7 +63,7 @@ class Dockerd:
         self.root = f"{home}/data"
         self.client = str(programs / "usr/bin/docker")
         self._log = home / "log"
-        self._cgroup = f"/pouch-{home.name}"
+        self._cgroup = f"/{home.parent.name}"
         (home / "daemon.json").write_text("{}")
         argv = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
         argv += ["sh", "-c", _INSIDE, "dockerd", "--data-root", self.root, "--exec-root", "/run/docker"]
@@ -132,13 +98,21 @@ class Dockerd:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         deadline = time.monotonic() + _SECONDS
-        for top in pathlib.Path("/sys/fs/cgroup").glob(f"*{self._cgroup}"):
-            for one in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
-                while time.monotonic() < deadline:
-                    with contextlib.suppress(OSError):
-                        one.rmdir()
-                        break
-                    time.sleep(0.05)
+        while left := [top for top in pathlib.Path("/sys/fs/cgroup").glob(f"*{self._cgroup}") if not _removed(top)]:
+            if time.monotonic() > deadline:
+                raise Missing(f"control groups that stay: {left}")
+            time.sleep(0.05)
+
+
+def _removed(cgroup: pathlib.Path) -> bool:
+    """Remove it with all below. False while processes that have ended still count."""
+    for path, directories, _ in os.walk(cgroup, topdown=False):
+        for name in directories:
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(path, name))
+    with contextlib.suppress(OSError):
+        cgroup.rmdir()
+    return not cgroup.exists()
 
 
 @contextlib.contextmanager

@@ -220,3 +220,12 @@ async def test_several_platforms_come_with_1_52():
         assert (answer.status, "use API version 1.52 or later" in answer.json()["message"]) == (400, True)
         answer = await daemon.request("POST", f"/v1.52/images/load?{twice}", b"tar")
         assert (answer.status, answer.json()["message"].splitlines()[0]) == (501, "an image is kept for one platform")
+
+
+async def test_compose_1_reads_on_what_went_with_1_45():
+    """It asks for the newest version there is."""
+    agent = {"user-agent": "docker-compose/1.29.2 docker-py/5.0.3 Linux"}
+    async with edge_client.running() as daemon:
+        for more, there in (({}, False), (agent, True)):
+            answer = await daemon.request("GET", "/v1.50/images/debian:bookworm/json", **more)
+            assert ("ContainerConfig" in answer.json()) is there

@@ -17,6 +17,9 @@ from pouch.spec import errors, moment
 _FILTERS = frozenset(("reference", "dangling", "label", "before", "since", "until"))
 _PRUNE_FILTERS = frozenset(("dangling", "until", "label", "label!"))
 
+_READS_CONTAINER_CONFIG = "docker-compose/1."
+"""It asks for the newest version and reads a member that went with 1.45, at each `up` that makes a container anew; dockerd fails it there."""
+
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
     """The noun's routes."""
@@ -104,7 +107,10 @@ class Images:
             await self._images.check_platform(request.name, one)
         view = await self._images.get(request.name)
         document = image_documents.inspect(view, users=self._users().get(view.id, ()), manifests=manifests)
-        return message.reply(versions.fit(versions.Noun.IMAGE, document, request.version))
+        fitting = versions.fit(versions.Noun.IMAGE, document, request.version)
+        if request.headers.get("user-agent", "").startswith(_READS_CONTAINER_CONFIG):
+            fitting["ContainerConfig"] = document["ContainerConfig"]
+        return message.reply(fitting)
 
     async def history(self, request: Request) -> Answer:
         """`docker history`."""
