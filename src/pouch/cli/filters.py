@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from pouch.cli import documents
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def check(value: str) -> None:
@@ -18,4 +21,4 @@ def encode(given: Sequence[str]) -> str | None:
     for entry in given:
         name, _, value = entry.partition("=")
         found.setdefault(name.strip().lower(), []).append(value.strip())
-    return json.dumps(found, separators=(",", ":")) if found else None
+    return documents.dumps(found) if found else None

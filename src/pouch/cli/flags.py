@@ -5,15 +5,17 @@ Written by hand because argparse cannot stop at the image name reliably, costs 9
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from pouch.cli.errors import FlagError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Check = Callable[[str], object]
 
 BOOL, TEXT, INT, LIST = "", "string", "int", "list"
 TRUE = ("1", "t", "T", "true", "TRUE", "True")
 FALSE = ("0", "f", "F", "false", "FALSE", "False")
-
-Check = Callable[[str], object]
 
 
 class Flag:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
 from pouch.cli import command, endpoint, flags, overview, registry
 from pouch.cli.errors import ApiError, CliError, EngineError, FlagError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
 GLOBAL_FLAGS = (
@@ -28,7 +28,7 @@ class Interrupted(int):
 
 def program() -> NoReturn:
     """The whole program. Ctrl-C ends it as that signal ends programs, so that a shell's loop around it ends, too."""
-    import _signal  # `signal` itself costs 2 ms
+    import _signal  # type: ignore[import-not-found]  # `signal` itself costs 2 ms
 
     try:
         if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:  # the launcher's, while it imported us

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import os
 import select
 import signal
-import socket
 from collections.abc import Callable, Iterable
 
 from pouch.cli import streams, tty
@@ -108,7 +108,7 @@ class Session:
             return True
         if self._input_ended:
             with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_WR)
+                self._connection.shutdown(_socket.SHUT_WR)
         return True
 
     def _send_last(self) -> None:

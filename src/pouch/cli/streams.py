@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pouch.cli.client import Response
 
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 GAP = 3
@@ -78,7 +77,7 @@ class Listing:
             self._by_template(items, template)
 
     def _by_template(self, items: Iterable[Any], text: str) -> None:
-        from pouch.cli import template
+        from pouch.cli import fields, template
 
         if text == "json":
             text = "{{json .}}"
@@ -86,10 +85,10 @@ class Listing:
         parsed = template.parse(text.removeprefix("table ").strip() if tabular else text)
         if not tabular:
             for item in items:
-                print(parsed.render(_Fields(self._fields, item)))
+                print(parsed.render(fields.Fields(self._fields, item)))
             return
-        headings = _Fields({name: (head, _heading(head)) for name, (head, _) in self._fields.items()}, None)
-        lines = [parsed.render(headings), *(parsed.render(_Fields(self._fields, item)) for item in items)]
+        lines = [parsed.render(fields.headings(self._fields))]
+        lines += [parsed.render(fields.Fields(self._fields, item)) for item in items]
         print(columns([clean(line, keep="\t").split("\t") for line in lines]))
 
 
@@ -101,25 +100,3 @@ def clean(cell: str, keep: str = "") -> str:
         letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
         for letter in cell
     )
-
-
-def _heading(head: str) -> Callable[[Any], Any]:
-    """What stands in a field's place in the first line; a field without heading takes an argument, and shows that."""
-    return lambda item: head or str
-
-
-class _Fields(Mapping[str, object]):
-    """The fields of one item, computed when a template asks."""
-
-    def __init__(self, fields: Mapping[str, tuple[str, Callable[[Any], Any]]], item: Any) -> None:
-        self._fields = fields
-        self._item = item
-
-    def __getitem__(self, name: str) -> object:
-        return self._fields[name][1](self._item)
-
-    def __iter__(self) -> Any:
-        return (name for name in sorted(self._fields) if not callable(self[name]))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

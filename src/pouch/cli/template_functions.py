@@ -18,6 +18,12 @@ _SPELLINGS |= {"DNSSearch": "DnsSearch", "OomKilled": "OOMKilled", "Id": "ID"}
 """Names that Docker's documents and its templates spell differently."""
 
 
+class Heading(str):
+    """A heading of a table in a field's place: `upper`, `truncate` and the like leave it as it is, as Docker's do."""
+
+    __slots__ = ()
+
+
 class Free(dict[str, object]):
     """A map whose keys are the user's (labels, networks, options): a missing one is no mistake."""
 
@@ -177,28 +183,63 @@ def truncate(text: str, size: int) -> str:
     return str(text)[:size]
 
 
+def _of_values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that changes values, not headings."""
+
+    def call(*arguments: Any) -> Any:
+        heading = next((one for one in arguments if isinstance(one, Heading)), None)
+        return function(*arguments) if heading is None else heading
+
+    call.__name__ = function.__name__
+    return call
+
+
+def escaped(text: Any) -> str:
+    """`html`: what HTML gives a meaning, as entities."""
+    entities = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&#39;", '"': "&#34;"}
+    return "".join(entities.get(letter, letter) for letter in shown(text))
+
+
+def quoted(text: Any) -> str:
+    """`js`: a text for a JavaScript string."""
+    special = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
+    return "".join(
+        special.get(letter) or (letter if letter.isprintable() else f"\\u{ord(letter):04X}") for letter in shown(text)
+    )
+
+
+def url_quoted(text: Any) -> str:
+    """`urlquery`: a value for a query."""
+    from pouch.cli import client
+
+    return client.quote(shown(text), keep=" ").replace(" ", "+")
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": both,
     "eq": equal,
     "ge": lambda left, right: left >= right,
     "gt": lambda left, right: left > right,
+    "html": escaped,
     "index": index,
-    "join": join,
-    "json": json,
+    "js": quoted,
+    "join": _of_values(join),
+    "json": _of_values(json),
     "le": lambda left, right: left <= right,
     "len": length,
-    "lower": lambda text: shown(text).lower(),
+    "lower": _of_values(lambda text: shown(text).lower()),
     "lt": lambda left, right: left < right,
     "ne": lambda left, right: not equal(left, right),
     "not": lambda value: not truth(value),
     "or": either,
-    "pad": pad,
+    "pad": _of_values(pad),
     "print": lambda *values: "".join(shown(value) for value in values),
     "printf": printf,
     "println": lambda *values: " ".join(shown(value) for value in values) + "\n",
     "slice": slice,
-    "split": split,
-    "title": lambda text: shown(text).title(),
-    "truncate": truncate,
-    "upper": lambda text: shown(text).upper(),
+    "split": _of_values(split),
+    "title": _of_values(lambda text: shown(text).title()),
+    "truncate": _of_values(truncate),
+    "urlquery": url_quoted,
+    "upper": _of_values(lambda text: shown(text).upper()),
 }

@@ -63,6 +63,12 @@ def test_a_field_with_an_argument_is_headed_by_it(capsys):
     assert printed(capsys, '{{.Label "a"}}') == "b\n\n"
 
 
+def test_a_function_changes_values_and_not_headings(capsys):
+    text = r'table {{upper .Name}}\t{{truncate .ID 1}}\t{{.Label "a" | upper}}'
+    assert printed(capsys, text).splitlines()[0].split() == ["NAME", "THING", "ID", "a"]
+    assert printed(capsys, text).splitlines()[2].split() == ["SECOND", "2"]
+
+
 def test_json_is_one_object_a_line_without_the_fields_that_take_arguments(capsys):
     assert printed(capsys, "json") == '{"ID":"1","Name":"first"}\n{"ID":"22222222222222","Name":"second"}\n'
 
