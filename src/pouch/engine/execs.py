@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 
 from pouch.engine import equipment as tools
-from pouch.engine import groups, lifecycle, shelf, views
+from pouch.engine import groups, lifecycle, processes, shelf, views
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot
@@ -164,7 +164,9 @@ class Execs:
         if one.process is not None and one.process.stdio is not None:
             await one.process.stdio.close()
         if one.process is not None and one.running:
-            one.process.kill_all()
+            if one.owner.record.run is not None:
+                await self._equipment.pools.fs(processes.kill_session, one.owner.record.run, one.process.pid)
+            one.process.kill()
 
     def _process(self, record: records.Record, run: records.Run, config: container.ExecConfig) -> inputs.Document:
         """The OCI process of an exec. Blocking: it looks into the container's files."""

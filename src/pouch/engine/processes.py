@@ -87,6 +87,18 @@ def kill_app(record: records.Record, run: records.Run) -> None:
             process.send_signal(pid, started[pid], signal.SIGKILL)
 
 
+def kill_session(run: records.Run, leader: int) -> None:
+    """SIGKILL to an exec process and all that it has started, but for what has made itself a session of its own. Blocking.
+
+    Only to processes of the container's: what `leader` means is looked up after the others have been.
+    """
+    started = {pid: process.start_time(pid) for pid in cgroup.pids(run.cgroups_path)}
+    session = process.session(leader) if leader in started else 0
+    for pid, start in started.items():
+        if session and start and process.session(pid) == session:
+            process.send_signal(pid, start, signal.SIGKILL)
+
+
 def _places(
     record: records.Record, run: records.Run, found: Iterable[process.ProcessStatus]
 ) -> Mapping[int, categories.Place]:

@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pouch.kernel import capability, libc
@@ -159,18 +159,12 @@ def send_signal(pid: int, start_time: int, sig: int) -> bool:
         os.close(pidfd)
 
 
-def kill_group(pid: int, start_time: int, *, leaders: Collection[int]) -> bool:
-    """SIGKILL to the process group of this very process, if one of `leaders` leads its session; whether it was sent.
-
-    A process can only move to groups of its own session: whoever starts a session for it says by its leaders who may be hit.
-    """
+def session(pid: int) -> int:
+    """The id of its session, 0 when it has gone."""
     try:
-        if not is_alive(pid, start_time) or os.getsid(pid) not in leaders:
-            return False
-        os.killpg(os.getpgid(pid), signal.SIGKILL)
+        return os.getsid(pid)
     except ProcessLookupError:
-        return False
-    return True
+        return 0
 
 
 def capabilities() -> frozenset[str]:

@@ -66,12 +66,6 @@ class ExecProcess:
         """Send it a signal; nothing happens when it has ended."""
         processes.send_signal(self.pid, self._start_time, number)
 
-    def kill_all(self) -> None:
-        """SIGKILL to it and to what it has started, as far as that is in its process group still; nothing happens when it has ended."""
-        # crun's exec gives the process its own session's group, runc makes it a session of its own
-        if not processes.kill_group(self.pid, self._start_time, leaders=(self.pid, self._runner.pid)):
-            self.kill()
-
 
 async def spawn(
     runtime: oci.Runtime,
