@@ -288,7 +288,7 @@ def test_wait_ends_when_the_container_does(daemon):
 
 
 def test_rm_refuses_a_running_one_unless_forced(daemon):
-    id_ = daemon.box("--name", "busy")
+    daemon.box("--name", "busy")
     assert 'cannot remove container "busy": container is running' in error_of(daemon, "rm", "busy")
     assert status(daemon, "busy") == "running"
     assert daemon.out("rm", "-f", "busy") == "busy"

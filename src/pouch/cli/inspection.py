@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 from pouch.cli import command, flags
@@ -72,6 +71,8 @@ def show(names: Sequence[str], find: Callable[[str], Any], template: str) -> int
 
 def as_json(document: Any, *, compact: bool = False) -> str:
     """JSON for a terminal: letters as they are, and what could steer it (also beyond ASCII) as the escape that JSON has for it."""
+    import json
+
     style: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 4}
     text = json.dumps(document, ensure_ascii=False, **style)
     if text.replace("\n", "").isprintable():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from pouch.cli import attaching, command, creation_flags, flags, session, tty
+from pouch.cli import attaching, command, configuration, creation_flags, flags, session, tty
 from pouch.cli.client import segment
 from pouch.cli.errors import CliError
 
@@ -20,7 +20,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     terminal = found["Config"]["Tty"]
     stdin = not parsed.on("no-stdin") and found["Config"]["OpenStdin"]
     tty.require_terminal(tty=terminal, stdin=stdin)
-    path, keys = f"/containers/{found['Id']}", parsed.text("detach-keys")
+    path, keys = f"/containers/{found['Id']}", configuration.detach_keys(parsed.text("detach-keys"))
     with contextlib.ExitStack() as held:
         if parsed.on("sig-proxy") and not terminal:
             held.enter_context(session.Handlers(session.Proxy(client, path, running=True).handlers()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from pouch.cli import command, creation_flags, files, flags
+from pouch.cli import command, configuration, creation_flags, files, flags
 from pouch.cli.client import segment
 from pouch.cli.errors import ApiError, CliError
 
@@ -24,6 +24,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         from pouch.cli import tty
 
         tty.require_terminal(tty=terminal, stdin=stdin)
+    keys = configuration.detach_keys(parsed.text("detach-keys"))
     document = {
         "Cmd": words,
         "Env": files.environment(parsed.many("env-file"), parsed.many("env"), files.own_environment()),
@@ -34,14 +35,14 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         "AttachStdin": stdin,
         "AttachStdout": not detached,
         "AttachStderr": not detached,
-        "DetachKeys": parsed.text("detach-keys"),
+        "DetachKeys": keys,
     }
     exec_id = client.post(f"/containers/{segment(name)}/exec", None, document)["Id"]
     try:
         if detached:
             client.post(f"/exec/{exec_id}/start", None, {"Detach": True, "Tty": terminal})
             return 0
-        return _attached(client, exec_id, terminal=terminal, stdin=stdin, keys=parsed.text("detach-keys"))
+        return _attached(client, exec_id, terminal=terminal, stdin=stdin, keys=keys)
     except ApiError as error:  # a program that is missing (127) or cannot be executed (126)
         raise CliError(error.message, error.exit_code or 1) from None
 

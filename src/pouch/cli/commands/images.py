@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, filters, flags, table, units
+from pouch.cli import command, configuration, filters, flags, table, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ NONE = "<none>"
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     wanted = parsed.many("filter") + [f"reference={name}" for name in parsed.args]
     found = context.client.get("/images/json", {"all": parsed.on("all") or None, "filters": filters.encode(wanted)})
-    template = parsed.text("format")
+    template = configuration.list_format(parsed.text("format"), "imagesFormat", quiet=parsed.on("quiet"))
     digests = parsed.on("digests") or ".Digest" in template
     shown = [row for image in found for row in rows(image, digests=digests)]
     if parsed.on("quiet") and not template:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, filters, flags, table
+from pouch.cli import command, configuration, filters, flags, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     found = context.client.get("/networks", {"filters": filters.encode(parsed.many("filter"))})
     whole = parsed.on("no-trunc")
     networks = sorted(found, key=lambda one: one["Name"])
-    listing(whole=whole).print(networks, parsed.text("format"), quiet=parsed.on("quiet"))
+    quiet = parsed.on("quiet")
+    template = configuration.list_format(parsed.text("format"), "networksFormat", quiet=quiet)
+    listing(whole=whole).print(networks, template, quiet=quiet)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, filters, flags, ports, table, units
+from pouch.cli import command, configuration, filters, flags, ports, table, units
 from pouch.cli.errors import ApiError, CliError
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ COMMAND_WIDTH = 20
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     last = 1 if parsed.on("latest") else parsed.integer("last")
-    template = parsed.text("format")
+    template = configuration.list_format(parsed.text("format"), "psFormat", quiet=parsed.on("quiet"))
     size = parsed.on("size")
     query = {
         "all": parsed.on("all") or None,

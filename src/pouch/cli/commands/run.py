@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from pouch.cli import command, creation, creation_flags, flags
+from pouch.cli import command, configuration, creation, creation_flags, flags
 from pouch.cli.errors import CliError, EngineError
 
 TYPE_CHECKING = False
@@ -35,8 +35,9 @@ def _attached(client: Client, parsed: flags.Parsed) -> int:
     streams = creation.streams(parsed)
     terminal, stdin = parsed.on("tty"), "stdin" in streams and parsed.on("interactive")
     tty.require_terminal(tty=terminal, stdin=stdin)
+    keys = configuration.detach_keys(parsed.text("detach-keys"))
     container_id, config = creation.create(client, parsed)
-    path, keys = f"/containers/{container_id}", parsed.text("detach-keys")
+    path = f"/containers/{container_id}"
     with contextlib.ExitStack() as held:
         proxy = session.Proxy(client, path, running=False)
         if parsed.on("sig-proxy"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from pouch.cli import command, creation_flags, flags
+from pouch.cli import command, configuration, creation_flags, flags
 from pouch.cli.client import segment
 from pouch.cli.errors import CliError, EngineError, Unreachable
 
@@ -43,7 +43,7 @@ def _attached(context: command.Context, parsed: flags.Parsed, name: str) -> int:
     terminal = found["Config"]["Tty"]
     stdin = parsed.on("interactive") and found["Config"]["OpenStdin"]
     tty.require_terminal(tty=terminal, stdin=stdin)
-    path, keys = f"/containers/{found['Id']}", parsed.text("detach-keys")
+    path, keys = f"/containers/{found['Id']}", configuration.detach_keys(parsed.text("detach-keys"))
     streams = {"stdout", "stderr"} | ({"stdin"} if stdin else set())
     with contextlib.ExitStack() as held:
         proxy = session.Proxy(client, path, running=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags
+from pouch.cli import command, configuration, flags
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
@@ -10,7 +10,8 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
     board = gauges.Board(context.client, everything=parsed.on("all"))
     board.watch(parsed.args, stream=not parsed.on("no-stream"))
-    show = gauges.Show(board, parsed.text("format"), whole=parsed.on("no-trunc"))
+    template = configuration.list_format(parsed.text("format"), "statsFormat", quiet=False)
+    show = gauges.Show(board, template, whole=parsed.on("no-trunc"))
     if parsed.on("no-stream"):
         show.once()
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, filters, flags, table, units
+from pouch.cli import command, configuration, filters, flags, table, units
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     answer = context.client.get("/volumes", {"filters": filters.encode(parsed.many("filter"))})
-    LISTING.print(answer.get("Volumes") or (), parsed.text("format"), quiet=parsed.on("quiet"))
+    quiet = parsed.on("quiet")
+    template = configuration.list_format(parsed.text("format"), "volumesFormat", quiet=quiet)
+    LISTING.print(answer.get("Volumes") or (), template, quiet=quiet)
     for warning in answer.get("Warnings") or ():
         command.warn(f"WARNING: {warning}")
     return 0
