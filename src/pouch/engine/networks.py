@@ -95,7 +95,9 @@ class Networks:
             for place in other.record.state.endpoints
             if place.network_id == one.id
         ]
-        return views.NetworkView(network=one, members=tuple(members))
+        equipment = self._equipment
+        taken = [row.address for row in await equipment.pools.db(equipment.database.addresses, one.id)]
+        return views.NetworkView(network=one, members=tuple(members), taken=tuple(taken))
 
     async def remove(self, ref: str) -> None:
         """See the facade."""

@@ -76,6 +76,8 @@ class NetworkView:
 
     network: network.Network
     members: tuple[Member, ...] = ()
+    taken: tuple[str, ...] = ()
+    """Addresses that containers have, running or not. Of one that was asked for by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

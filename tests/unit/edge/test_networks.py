@@ -73,7 +73,7 @@ async def test_a_route_asks_the_engine_once_and_answers_dockers_status(method, t
 
 async def test_a_network_is_shown_with_its_members():
     async with edge_client.running() as daemon:
-        assert (await daemon.request("GET", "/networks/lan")).json() == {
+        assert (await daemon.request("GET", "/v1.51/networks/lan")).json() == {
             "Name": "lan",
             "Id": LAN,
             "Created": "2026-01-02T03:04:05Z",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pouch.edge.http import addresses, bodies, endpoints, filters, message, prunes, versions
+from pouch.edge.http import addresses, allocations, bodies, endpoints, filters, message, prunes, versions
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route
 from pouch.edge.http.schema import network as schema
 from pouch.engine import facade as engine
@@ -71,7 +71,8 @@ class Networks:
         """`docker network inspect`."""
         if request.text("scope", _LOCAL) != _LOCAL:
             raise errors.NotFound(f"network {request.name} not found")
-        document = present(await self._networks.get(request.name))
+        view = await self._networks.get(request.name)
+        document = {**present(view), "Status": allocations.status(view.network.config.pools, view.taken)}
         return message.reply(versions.fit(versions.Noun.NETWORK, document, request.version))
 
     async def create(self, request: Request) -> Answer:
