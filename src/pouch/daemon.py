@@ -92,6 +92,7 @@ async def _serve(configuration: config.Configuration) -> None:
                 await stop.wait()
                 _notify("STOPPING=1")
                 log.info("pouchd stops")
+                opened.leave()
                 await asyncio.gather(*(server.close(GRACE_SECONDS) for server in servers))
                 await opened.farewell()
 

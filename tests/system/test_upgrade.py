@@ -202,3 +202,24 @@ def test_the_new_one_can_be_removed_by_force_while_it_is_waited_for(shop):
     assert waiting.returncode == 1
     assert b"could not be upgraded to shop:endless: it ended with code 137 before it was ready" in said
     assert shop.out("ps", "-aq") == ""
+
+
+def test_a_daemon_that_stops_meanwhile_leaves_it_to_the_next_one(make_daemon):
+    """SIGTERM, not SIGKILL, while the new one is waited for: it runs, so the next daemon finishes."""
+    daemon = make_daemon()
+    upgrades.load(daemon, "1", "endless")
+    box = upgrades.Box(daemon, "box")
+    words = daemon.command("upgrade", "--ready-timeout", "100", "-t", "1", "shop:endless", "box")
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
+        try:
+            daemon.until(lambda: box.run("cat", "/version") == "endless")
+            assert former(daemon, "box")
+            assert daemon.stop() == 0
+            _, said = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
+    assert waiting.returncode == 1
+    assert b"container box runs its new image, and pouchd ends before it is known to be ready" in said
+    daemon.start()
+    box.is_on("endless", whole=False)
+    assert not former(daemon, "box")

@@ -105,6 +105,10 @@ class Engine:
         self._watch.start()
         self._flusher.start()
 
+    def leave(self) -> None:
+        """The daemon is about to end: changes that only wait do so no more."""
+        self._upgrades.leave()
+
     async def farewell(self) -> None:
         """The daemon is asked to end: containers go on, unless the host ends too."""
         if await shutdown.going_down():

@@ -76,6 +76,10 @@ def successor(
     )
 
 
+class _Left(errors.Unavailable):
+    """The daemon ends while a new container is waited for; the next one finds it running."""
+
+
 class Upgrades:
     """Upgrades containers. Callers hold the container's lock."""
 
@@ -90,6 +94,11 @@ class Upgrades:
         self._shelf = containers
         self._life = life
         self._volumes = keeper
+        self._leaving = False
+
+    def leave(self) -> None:
+        """The daemon ends: nobody is waited for any more."""
+        self._leaving = True
 
     async def run(
         self,
@@ -112,6 +121,8 @@ class Upgrades:
                     await self._life.start(one)
                     await self._ready(one, ready_seconds, degraded=old.state.boot is container.Boot.DEGRADED)
                 await self._finish(one)
+            except _Left:
+                raise
             except (errors.PouchError, OSError) as error:
                 await self._undo(one, stop_timeout, new.image_name, error)
         log.info("container %s: upgraded from %s to %s", one.id[:12], old.image_id, new.image_id)
@@ -158,6 +169,10 @@ class Upgrades:
         clock = self._equipment.clock
         begun = clock.monotonic()
         while seconds and not is_ready(one, clock.monotonic() - begun, degraded=degraded):
+            if self._leaving:
+                raise _Left(
+                    f"container {one.record.name} runs its new image, and pouchd ends before it is known to be ready"
+                )
             if clock.monotonic() - begun > seconds:
                 raise errors.StartFailed(f"it was not ready within {seconds} s: {_shown(one.record.state)}")
             await clock.sleep(_LOOK_SECONDS)
@@ -221,13 +236,17 @@ class Upgrades:
             # Still noted, without what to go back to: until it runs again, a daemon that is killed has to start it.
             left = dataclasses.replace(upgrade, former=None)
             await self._shelf.note(one, dataclasses.replace(old, name=one.record.name, upgrade=left))
-        try:
-            if upgrade.running and not one.running:
+        failure: errors.PouchError | None = None
+        if upgrade.running and not one.running:
+            try:
                 await self._life.start(one)
-        finally:
-            await self._shelf.note(one, dataclasses.replace(one.record, upgrade=None))
-            if not one.running:
-                await equipment.pools.db(equipment.database.release_addresses, one.id)
+            except errors.PouchError as error:
+                failure = error
+        await self._shelf.note(one, dataclasses.replace(one.record, upgrade=None))
+        if not one.running:
+            await equipment.pools.db(equipment.database.release_addresses, one.id)
+        if failure is not None:
+            raise failure
         if upgrade.running:
             await self._go_on(one)
 
