@@ -60,9 +60,9 @@ def choose(options: flags.Parsed, environ: Mapping[str, str] = os.environ) -> En
         return Endpoint(options.text("host"), _tls(options, environ))
     name = chosen_context(options, environ)
     if name != DEFAULT_CONTEXT:
-        from pouch.cli import contexts
+        from pouch.cli.contexts import Store  # not the module: mypy loses it in a cycle
 
-        return contexts.Store().endpoint(name)
+        return Store().endpoint(name)
     return default(options, environ)
 
 
