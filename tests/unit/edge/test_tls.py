@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import ssl
+import subprocess
 
 import pytest
-from support import certificates, edge_client, fake_engine
+from support import certificates, edge_client, fake_engine, sources
 from support.tcp_edge import mutual, serving
 
 from pouch.edge.http import tls
@@ -236,3 +238,24 @@ async def test_over_plain_tcp_input_may_end_before_the_output():
         stdio.end()
         assert await client.frame() == (1, b"late")
         assert await client.at_end()
+
+
+async def test_the_certificates_of_the_document_are_taken(tmp_path):
+    """The commands of docs/remote.md, as they stand there."""
+    text = (sources.ROOT / "docs" / "remote.md").read_text()
+    (block,) = [part for part in re.findall(r"```\n(.*?)```", text, re.DOTALL) if part.startswith("openssl")]
+    await asyncio.to_thread(subprocess.run, ["sh", "-ec", block], cwd=tmp_path, check=True, capture_output=True)
+    terms = tls.Terms(
+        certificate=str(tmp_path / "cert.pem"),
+        key=str(tmp_path / "key.pem"),
+        authority=str(tmp_path / "ca.pem"),
+        names=("alice",),
+    )
+    context = ssl.create_default_context(cafile=terms.authority)
+    context.load_cert_chain(tmp_path / "alice.pem", tmp_path / "alice-key.pem")
+    async with serving(terms) as (_, _, port):
+        options = {"ssl": context, "server_hostname": "build.example"}
+        client = edge_client.Client(*await asyncio.open_connection("127.0.0.1", port, **options))
+        await client.ask("GET", "/_ping")
+        assert (await client.answer()).status == 200
+        await client.leave()
