@@ -157,6 +157,12 @@ KEYS: tuple[_Key, ...] = (
     _Key("log-max-size", "log_max_size", config_values.size, "size at which a container's log begins anew; 0: never"),
     _Key("hook-timeout", "hook_timeout", config_values.number, "seconds a hook may take"),
     _Key(
+        "rich-from-images",
+        "rich_from_images",
+        config_values.truth,
+        "whether labels of images may propose rich mode, true or false",
+    ),
+    _Key(
         "hooks-from-annotations",
         "hooks_from_annotations",
         config_values.truth,

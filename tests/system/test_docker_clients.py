@@ -58,6 +58,15 @@ def test_the_examples_for_docker_are_true(rich, tmp_path, number):
     assert rich.out("ps", "-aq") == ""
 
 
+@pytest.mark.skipif(not os.access("/usr/bin/docker", os.X_OK), reason="no docker of the distribution's")
+def test_the_distributions_docker_says_it_by_labels(rich, tmp_path):
+    """It may be too old for annotations."""
+    machines.load(rich, machines.DEBIAN12)
+    block = next(one for one in BLOCKS if "--label io.pouch.rich=dumb-init" in one)
+    said = run(rich, tmp_path, "bash", "-euo", "pipefail", "-c", block.replace("docker ", "/usr/bin/docker "))
+    assert "dumb-init dumb-init\n" in said
+
+
 def test_the_example_for_compose_is_true(rich, tmp_path):
     if shutil.which("docker-compose") is None:
         pytest.skip("no docker-compose on PATH")

@@ -48,7 +48,7 @@ def record(
     check(config, settings)
     entrypoint, cmd = _argv(config, image)
     if not (entrypoint or cmd) and config.rich is None:
-        raise errors.InvalidInput("No command specified", hint="the image has none: give one after the image's name")
+        raise errors.InvalidInput("no command specified", hint="the image has none: give one after the image's name")
     working_dir = config.working_dir or _text(image, "WorkingDir") or "/"
     if not working_dir.startswith("/"):
         raise errors.InvalidInput(f"the working directory '{working_dir}' is invalid, it needs to be an absolute path")
@@ -85,7 +85,8 @@ def settled(
     config: container.ContainerConfig, image: Template, settings: engine_settings.Settings
 ) -> container.ContainerConfig:
     """The config with what annotations and labels, the image's too, say of rich mode. Raises InvalidInput, Forbidden."""
-    found = rich_choice.settle(config, _labels(image), hooks_allowed=settings.hooks_from_annotations)
+    proposed = _labels(image) if settings.rich_from_images else {}
+    found = rich_choice.settle(config, proposed, hooks_allowed=settings.hooks_from_annotations)
     if found.rich is not None:
         try:
             _check_rich(found)

@@ -70,6 +70,8 @@ class Settings:
     """Bytes after which a container's log is started anew; 0: never."""
     hook_timeout: int = 120
     """Seconds that a hook or an init script may take."""
+    rich_from_images: bool = True
+    """Whether labels of images may propose rich mode."""
     hooks_from_annotations: bool = False
     """Whether the annotations io.pouch.prestart-hook and io.pouch.poststop-hook are commands to run on this host."""
     labels: tuple[str, ...] = ()

@@ -159,6 +159,15 @@ def test_a_refusal_says_where_rich_mode_comes_from(where, hint):
     assert bool(hint) == bool(caught.value.hint)
 
 
+def test_an_administrator_may_have_images_propose_nothing():
+    image = create.Template(id="", layers=(), config={"Labels": {RICH: "dumb-init"}})
+    config = container.ContainerConfig(image="app")
+    assert create.settled(config, image, Settings(rich_from_images=False)).rich is None
+    assert create.settled(config, image, Settings()).rich == container.RichConfig(mode=Mode.DUMB_INIT)
+    asked = dataclasses.replace(config, labels={RICH: "true"})
+    assert create.settled(asked, image, Settings(rich_from_images=False)).rich == container.RichConfig()
+
+
 def test_a_record_of_before_is_taken_for_its_clients_wish():
     rich = container.RichConfig(mode=Mode.SYSTEMD, init_script="/x", app_exit=container.AppExit.KEEP)
     record = engine.record(rich=rich)
