@@ -87,7 +87,7 @@ def test_a_working_directory_that_is_missing_is_named(place):
 
 
 def test_a_container_that_does_not_run_is_a_conflict(place):
-    with pytest.raises(errors.Conflict, match="Container nobody is not running"):
+    with pytest.raises(errors.Conflict, match="container nobody is not running"):
         run(execs.spawn(place[0], "nobody", bundles.process(["true"])))
 
 

@@ -173,7 +173,7 @@ def test_what_an_image_says_is_used_unless_the_client_says_otherwise(daemon, loa
 def test_an_image_without_a_command_needs_one(daemon, loaded):
     loaded(images.busybox_picture(tag="mute:1", cmd=None))
     done = daemon.pouch("run", "--rm", "mute:1", check=False)
-    assert (done.returncode, "No command specified" in done.stderr) == (125, True)
+    assert (done.returncode, "no command specified" in done.stderr) == (125, True)
     assert daemon.out("run", "--rm", "mute:1", "echo", "x") == "x"
 
 

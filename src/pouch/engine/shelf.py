@@ -92,7 +92,7 @@ class Container:
         if self.record.state.status is container.Status.RESTARTING:
             raise errors.Conflict(f"Container {self.id} is restarting, wait until the container is running")
         if not self.running or self.record.run is None:
-            raise errors.Conflict(f"Container {self.id} is not running")
+            raise errors.Conflict(f"container {self.id} is not running")
         return self.record.run
 
     def end_visits(self, *, writers: bool = False) -> None:

@@ -244,7 +244,7 @@ class _Attempt:
         except OSError:
             text = ""
         if any(words in text for words in _NOT_RUNNING) or not self._runtime.knows(self._id):
-            return errors.Conflict(f"Container {self._id} is not running")
+            return errors.Conflict(f"container {self._id} is not running")
         return failure.start_failed(self._runtime.name, text, str(next(iter(self._document.get("args") or ("",)))))
 
 

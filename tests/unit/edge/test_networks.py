@@ -313,7 +313,9 @@ def test_the_places_of_a_running_container():
         "lan": {
             "IPAMConfig": {"IPv4Address": "10.9.0.2"},
             "Links": ["a:b"],
-            "Aliases": ["www", WEB[:12]],
+            "Aliases": ["www"],
+            "DNSNames": ["web", "www", WEB[:12]],
+            "GwPriority": 0,
             "NetworkID": LAN,
             "EndpointID": "e" * 64,
             "Gateway": "10.9.0.1",
@@ -328,7 +330,9 @@ def test_the_places_of_a_running_container():
         "other": {
             "IPAMConfig": None,
             "Links": None,
-            "Aliases": [WEB[:12]],
+            "Aliases": None,
+            "DNSNames": ["web", "www", WEB[:12]],
+            "GwPriority": 0,
             "NetworkID": "d" * 64,
             "EndpointID": "f" * 64,
             "Gateway": "10.9.0.1",

@@ -62,7 +62,7 @@ def test_labels_are_merged():
 
 def test_no_command_at_all_is_refused_for_plain_and_boots_the_machine_for_rich():
     bare = create.Template(id=IMAGE.id, layers=(), config={})
-    with pytest.raises(errors.InvalidInput, match="No command specified"):
+    with pytest.raises(errors.InvalidInput, match="no command specified"):
         make(bare)
     assert make(bare, rich=container.RichConfig()).argv == ()
 

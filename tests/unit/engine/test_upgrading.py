@@ -81,7 +81,7 @@ def test_volumes_stay_by_their_targets_and_new_ones_are_to_be_filled():
 
 
 def test_an_image_it_cannot_run_on_is_refused():
-    with pytest.raises(errors.InvalidInput, match="No command specified"):
+    with pytest.raises(errors.InvalidInput, match="no command specified"):
         successor(made(), template("3"))
 
 

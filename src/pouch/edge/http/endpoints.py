@@ -13,7 +13,6 @@ from pouch.spec import errors, network
 
 _NOTHING = network.EndpointConfig()
 _ACTIONS = ("allow", "deny")
-_SHORT_ID = 12
 
 Document = dict[str, object]
 
@@ -98,14 +97,14 @@ def settings(view: views.ContainerView) -> Document:
 def _place(
     view: views.ContainerView, name: str, wish: network.EndpointConfig, place: network.Endpoint | None
 ) -> Document:
-    aliases = list(wish.aliases)
-    if place is not None and place.names:  # it has a name service
-        aliases.append(view.id[:_SHORT_ID])
+    """DNSNames: what the network's name service answers for it. Older clients find the short id among the aliases, see `versions`."""
     fixed = {"IPv4Address": wish.ipv4, "IPv6Address": wish.ipv6}
     return {
         "IPAMConfig": {member: address for member, address in fixed.items() if address} or None,
         "Links": list(wish.links) or None,
-        "Aliases": aliases or None,
+        "Aliases": list(wish.aliases) or None,
+        "DNSNames": (list(place.names) or None) if place else None,
+        "GwPriority": 0,
         "NetworkID": place.network_id if place else view.network_ids.get(name, ""),
         "EndpointID": place.id if place else "",
         **addresses_of(place),

@@ -161,7 +161,10 @@ def _by_exit_code(wanted: Sequence[str]) -> Predicate:
     try:
         codes = frozenset(int(code) for code in wanted)
     except ValueError:
-        raise errors.InvalidInput(f"invalid filter 'exited={','.join(wanted)}'", hint="an exit code") from None
+        wrong = errors.shown(next((one for one in wanted if not one.removeprefix("-").isdecimal()), wanted[0]))
+        raise errors.InvalidInput(
+            f"invalid filter 'exited={wrong}': strconv.Atoi: parsing \"{wrong}\": invalid syntax", hint="an exit code"
+        ) from None
     return lambda view: (
         view.state.status.value == "exited" and bool(view.state.finished_at) and view.state.exit_code in codes
     )

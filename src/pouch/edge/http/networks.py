@@ -199,8 +199,8 @@ def present(view: views.NetworkView) -> Document:
         "EnableIPv6": wish.ipv6,
         "IPAM": {
             "Driver": wish.ipam_driver,
-            "Options": wish.ipam_options,
-            "Config": [_pool_document(pool) for pool in wish.pools],
+            "Options": None if found.predefined else wish.ipam_options,
+            "Config": [_pool_document(pool) for pool in wish.pools] or None,
         },
         "Internal": wish.internal,
         "Attachable": wish.attachable,
