@@ -112,10 +112,8 @@ def test_names_that_are_missing_are_errors(daemon, box, tree, tmp_path):
 
 def test_files_do_not_take_the_place_of_directories(daemon, box, tree):
     daemon.pouch("cp", str(tree / "file"), "box:/sub")
-    done = daemon.pouch("cp", str(tree), "box:/", check=False)
-    assert done.returncode == 0
     done = daemon.pouch("cp", f"{tree}/.", "box:/", check=False)
-    assert 'cannot overwrite non-directory "/sub" with directory "/"' in done.stderr
+    assert 'cannot overwrite non-directory "sub" with directory "/"' in done.stderr
 
 
 def test_read_only_places_are_refused(daemon, tree):
@@ -232,7 +230,7 @@ def test_the_api_says_what_stands_at_a_path(daemon, box, tree):
 
     file = stat("/copy/file")
     assert (file["name"], file["size"], file["mode"]) == ("file", 7, 1 << 23 | 0o751)
-    assert file["mtime"] == "2020-09-13T12:26:40.000000000Z"
+    assert file["mtime"] == "2020-09-13T12:26:40Z"
     link = stat("/copy/sub/away")
     assert (link["linkTarget"], link["mode"]) == ("/etc/passwd", 1 << 27 | 0o777)
     assert stat("/copy/sub/link")["linkTarget"] == "/copy/file"
@@ -271,7 +269,7 @@ def test_an_archive_that_breaks_off_leaves_what_was_there(daemon, box, tree):
         file.addfile(entry, io.BytesIO(bytes(1 << 20)))
     status, document = daemon.request("PUT", "/containers/box/archive?path=/tmp", archive.getvalue()[: 1 << 19])
     assert status == 500
-    assert "ends" in document["message"]
+    assert document["message"] == "unexpected EOF"
     names = listed(daemon, "/tmp")
     assert [name for name in names if "pouch" in name] == []
     assert names["tmp/f"].size == 7

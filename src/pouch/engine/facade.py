@@ -246,10 +246,10 @@ class FilesFacade(Protocol):
         no_overwrite_dir_non_dir: bool = False,
         copy_uid_gid: bool = False,
     ) -> None:
-        """Unpack a tar, plain or compressed, into a directory. Forbidden in Docker's sentence where that is read-only.
+        """Unpack a tar, plain or compressed, into a directory. InvalidInput in Docker's sentence where that is read-only.
 
-        no_overwrite_dir_non_dir: a directory does not take the place of a file, nor a file that of one. copy_uid_gid: files keep
-        the archive's owners; else they are root's.
+        no_overwrite_dir_non_dir: a directory does not take the place of a file, nor a file that of one. copy_uid_gid: all belongs to
+        the container's user, where it has one; else to whom the archive says.
         """
 
     async def sizes(self, ref: str) -> tuple[int, int]:

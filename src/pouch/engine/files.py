@@ -318,13 +318,13 @@ def _beside(
 
 
 def _refuse_read_only(one: shelf.Container, place: str, *, read_only: bool) -> None:
-    """Raises Forbidden in Docker's sentences."""
+    """Raises InvalidInput in Docker's sentences."""
     mounted = [each for each in one.record.mounts if (place + "/").startswith(each.target.rstrip("/") + "/")]
     if mounted:
         if read_only:
-            raise errors.Forbidden("mounted volume is marked read-only")
+            raise errors.InvalidInput("mounted volume is marked read-only")
     elif read_only or (one.record.config.host.readonly_rootfs and not one.running):
-        raise errors.Forbidden("container rootfs is marked read-only")
+        raise errors.InvalidInput("container rootfs is marked read-only")
 
 
 @contextlib.contextmanager
@@ -336,6 +336,10 @@ def _missing(ref: str, path: str) -> Iterator[None]:
         if error.message:
             raise
         raise errors.NotFound(f"Could not find the file {path} in container {ref}") from None
+    except errors.KernelError as error:
+        if error.syscall == "openat2":  # the look-up of the path itself
+            error.message = f"lstat {errors.shown(whole(path))}: {os.strerror(error.errno).lower()}"
+        raise
 
 
 def whole(path: str) -> str:

@@ -44,7 +44,10 @@ class Putter(apply.Applier):
         self._times = apply.Times(keeps=False)
 
     def _entry(self, entry: tar.Entry, reader: tar.Reader) -> None:
-        name = apply.clean(entry)
+        try:
+            name = apply.clean(entry)
+        except errors.CorruptData:
+            raise errors.CorruptData(f"invalid entry name {tar.shown(entry.name)}") from None
         if not name and entry.kind is tar.Kind.DIRECTORY:
             return  # the directory itself is the container's
         if self._forced is not None:
@@ -83,16 +86,16 @@ class Putter(apply.Applier):
         pass
 
     def _refuse_other_kind(self, entry: tar.Entry, path: bytes) -> None:
-        """Raises InvalidInput in Docker's sentences."""
+        """Raises CorruptData in Docker's sentences: its archive does not fit."""
         try:
             is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
         except OSError:  # what is wrong, if anything, is found by writing
             return
-        there, place = tar.shown(self._place + path), tar.shown(self._place or b"/")
+        there, place = tar.shown(path[1:]), tar.shown(self._place or b"/")
         if is_directory and entry.kind is not tar.Kind.DIRECTORY:
-            raise errors.InvalidInput(f"cannot overwrite directory {there} with non-directory {place}")
+            raise errors.CorruptData(f"cannot overwrite directory {there} with non-directory {place}")
         if not is_directory and entry.kind is tar.Kind.DIRECTORY:
-            raise errors.InvalidInput(f"cannot overwrite non-directory {there} with directory {place}")
+            raise errors.CorruptData(f"cannot overwrite non-directory {there} with directory {place}")
 
 
 def _rename(fresh: bytes, path: bytes) -> None:

@@ -23,6 +23,8 @@ _START = (
 _PIECE = 1 << 20
 _PATIENCE = 5.0
 """Seconds that a process may take to end as it is told."""
+_DOCKERS = {"it ends early": "unexpected EOF", "no tar header": "archive/tar: invalid tar header"}
+"""Docker's sentences for what is wrong with a whole archive, by our own."""
 _LONGEST_LINE = 1 << 17
 
 
@@ -230,9 +232,10 @@ def _failure(said: dict[str, Any]) -> errors.PouchError:
         return errors.NotFound("")
     if kind == "call":
         return errors.KernelError(str(said["call"]), str(said["target"]), int(said["errno"]))
+    if kind == "corrupt":
+        return errors.CorruptData(next((theirs for ours, theirs in _DOCKERS.items() if ours in message), message))
     kinds: dict[str, type[errors.PouchError]] = {
         "gone": errors.Conflict,
-        "corrupt": errors.CorruptData,
         "input": errors.InvalidInput,
         "read-only": errors.Forbidden,
         "limit": errors.Forbidden,

@@ -306,7 +306,9 @@ def _of(error: errors.PouchError) -> Said:
 def _of_system(error: OSError) -> Said:
     kind = "full" if error.errno in _FULL else "read-only" if error.errno == errno.EROFS else "system"
     message = error.strerror or str(error)
-    if isinstance(error.filename, bytes):
+    if error.errno == errno.EBUSY and isinstance(error.filename, bytes):  # something is mounted there
+        message = f"RemoveAll {os.fsdecode(error.filename)}: {message.lower()}"
+    elif isinstance(error.filename, bytes):
         message = f"entry {tar.shown(error.filename)}: {message}"
     return {"error": kind, "message": message}
 

@@ -59,9 +59,9 @@ async def test_what_fails_before_the_first_piece_has_its_status():
     async with edge_client.running() as daemon:
         daemon.engine.fail["files.get"] = errors.Conflict("no")
         assert (await daemon.request("GET", f"{WEB}?path=/etc")).status == 409
-        daemon.engine.fail["files.put"] = errors.Forbidden("container rootfs is marked read-only")
+        daemon.engine.fail["files.put"] = errors.InvalidInput("container rootfs is marked read-only")
         answer = await daemon.request("PUT", f"{WEB}?path=/etc", b"")
-        assert (answer.status, answer.json()) == (403, {"message": "container rootfs is marked read-only"})
+        assert (answer.status, answer.json()) == (400, {"message": "container rootfs is marked read-only"})
 
 
 async def test_stats_are_lines_of_json():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 from pouch.edge.http import message
 from pouch.edge.http.message import Answer, Reply, Request, Route, Stream
@@ -54,7 +55,7 @@ class Files:
 def _path(request: Request) -> str:
     path = request.text("path")
     if not path:
-        raise errors.InvalidInput("bad parameter: path cannot be empty")
+        raise errors.InvalidInput("bad parameter: pathcannot be empty")  # Docker's sentence, letter by letter
     return path
 
 
@@ -63,7 +64,7 @@ def _header(found: views.PathStat) -> tuple[tuple[str, str], ...]:
         "name": found.name,
         "size": found.size,
         "mode": found.mode,
-        "mtime": found.mtime,
+        "mtime": re.sub(r"\.?0*Z$", "Z", found.mtime),  # as Go writes it
         "linkTarget": found.link_target,
     }
     encoded = base64.b64encode(message.encode(document).strip()).decode()
