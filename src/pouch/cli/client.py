@@ -33,6 +33,7 @@ class Client:
         self.host = host
         self._timeout = timeout
         self._tls = tls
+        self._while_waiting: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         return f"<Client {self.host}>"
@@ -40,6 +41,12 @@ class Client:
     def within(self, seconds: float) -> Client:
         """The same, but no step of a request may take longer."""
         return Client(self.host, seconds, self._tls)
+
+    def telling(self, action: Callable[[], object]) -> Client:
+        """The same, but `action` is called every `TICK_SECONDS` while the daemon sends nothing."""
+        told = Client(self.host, self._timeout, self._tls)
+        told._while_waiting = action
+        return told
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """GET and decode the JSON answer."""
@@ -105,7 +112,7 @@ class Client:
         head += [f"{name}: {value}" for name, value in headers.items()]
         try:
             _send(connection, ("\r\n".join(head) + "\r\n\r\n").encode() + content, upload)
-            response = Response(connection, bodiless=method == "HEAD")
+            response = Response(connection, bodiless=method == "HEAD", while_waiting=self._while_waiting)
         except (ConnectionError, TimeoutError) as error:
             connection.close()
             reason = getattr(connection, "failure", "") or error.strerror or error
@@ -146,11 +153,17 @@ class Connection(_socket.socket):
 class Response:
     """An answer whose head is read and whose body is not."""
 
-    def __init__(self, connection: socket.socket, *, bodiless: bool = False) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        *,
+        bodiless: bool = False,
+        while_waiting: Callable[[], object] | None = None,
+    ) -> None:
         """bodiless: whatever the head says of a body, none comes (HEAD)."""
         self.connection = connection
         self._bodiless = bodiless
-        self.while_waiting: Callable[[], object] | None = None
+        self.while_waiting = while_waiting
         """Called every `TICK_SECONDS` while the daemon sends nothing."""
         self._buffer = b""
         self.status, self.headers = self._head()

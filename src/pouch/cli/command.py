@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from pouch.cli.client import Client
+    from pouch.cli.waiting import Meter
+
+TICK_SECONDS = 0.5
 
 
 class Context:
@@ -118,8 +121,11 @@ class Command:
         return "\n\n".join(part for part in parts if part)
 
 
-def each(names: Sequence[str], action: Callable[[str], str | None]) -> int:
-    """Do `action` for every name, go on after a failure, print what each returns. The exit code: 1 if any failed."""
+def each(names: Sequence[str], action: Callable[[str], str | None], meter: Meter | None = None) -> int:
+    """Do `action` for every name, go on after a failure, print what each returns. The exit code: 1 if any failed.
+
+    meter: a line that `action` may draw, and that makes room for what is printed.
+    """
     failed = 0
     for name in names:
         try:
@@ -129,18 +135,22 @@ def each(names: Sequence[str], action: Callable[[str], str | None]) -> int:
 
             if isinstance(error, Unreachable):
                 raise
+            if meter is not None:
+                meter.clear()
             warn(error.message)
             failed = 1
         else:
+            if meter is not None:
+                meter.clear()
             if shown is not None:
                 print(shown, flush=True)
     return failed
 
 
-def together(names: Sequence[str], action: Callable[[str], str | None]) -> int:
+def together(names: Sequence[str], action: Callable[[str], str | None], meter: Meter | None = None) -> int:
     """As `each`, but all at once: to stop ten containers takes as long as the slowest of them."""
     if len(names) < 2:
-        return each(names, action)
+        return each(names, action, meter)
     import threading
 
     outcomes: dict[int, str | BaseException | None] = {}
@@ -152,6 +162,9 @@ def together(names: Sequence[str], action: Callable[[str], str | None]) -> int:
             outcomes[place] = error
 
     def outcome(place: str) -> str | None:
+        while meter is not None and threads[int(place)].is_alive():
+            threads[int(place)].join(TICK_SECONDS)
+            meter.tick()
         threads[int(place)].join()
         result = outcomes[int(place)]
         if isinstance(result, BaseException):
@@ -161,7 +174,7 @@ def together(names: Sequence[str], action: Callable[[str], str | None]) -> int:
     threads = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(names))]
     for thread in threads:
         thread.start()
-    return each([str(place) for place in range(len(names))], outcome)
+    return each([str(place) for place in range(len(names))], outcome, meter)
 
 
 def warn(message: str) -> None:

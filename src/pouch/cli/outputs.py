@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from pouch.cli import streams, tty
+from pouch.cli import streams, tty, waiting
 from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -69,7 +69,7 @@ def _opened(path: str, real: str, mode: int) -> int:
 
 
 def _copy(path: str, descriptor: int, ask: Callable[[], Response]) -> None:
-    for piece in ask().pieces():
+    for piece in waiting.Meter(f"Writing {os.path.basename(path)}").over(ask().pieces()):
         try:
             streams.write(descriptor, piece)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import filters, units
+from pouch.cli import filters, units, waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def images(client: Client, wanted: Sequence[str], *, everything: bool = False) -
 
 
 def _pruned(client: Client, noun: str, member: str, title: str, wanted: Sequence[str]) -> int:
-    answer = client.post(f"/{noun}/prune", {"filters": filters.encode(list(wanted))})
+    with waiting.Meter(f"Removing unused {noun}") as meter:
+        answer = client.telling(meter.tick).post(f"/{noun}/prune", {"filters": filters.encode(list(wanted))})
     removed = answer.get(member) or ()
     if removed:
         print(title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from pouch.cli import waiting
 from pouch.cli.errors import CliError
 
 PIECE = 1 << 18
@@ -13,7 +14,8 @@ PIECE = 1 << 18
 def pieces(path: str) -> Iterator[bytes]:
     """A file, or stdin where the path is empty. It is opened at once. Raises CliError that names it."""
     descriptor = _opened(path) if path else 0
-    return _pieces(descriptor, path)
+    size = os.fstat(descriptor).st_size if path else 0
+    return waiting.Meter(f"Sending {os.path.basename(path) or 'stdin'}", size).over(_pieces(descriptor, path))
 
 
 def _opened(path: str) -> int:

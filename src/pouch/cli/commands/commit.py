@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags, names
+from pouch.cli import command, flags, names, waiting
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
@@ -17,7 +17,9 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         "changes": parsed.many("change"),
         "pause": parsed.on("pause"),
     }
-    print(context.client.post("/commit", query)["Id"])
+    with waiting.Meter(f"Committing {container}") as meter:
+        made = context.client.telling(meter.tick).post("/commit", query)
+    print(made["Id"])
     return 0
 
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pouch.cli import command, flags
-from pouch.cli.client import segment
 from pouch.cli.commands import stop
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    def restart(name: str) -> str:
-        context.client.post(f"/containers/{segment(name)}/restart", stop.query(parsed))
-        return name
-
-    return command.together(parsed.args, restart)
+    return stop.at_each(context, parsed, "restart", "Restarting")
 
 
 COMMAND = command.Command(

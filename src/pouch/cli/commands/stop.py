@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, flags
+from pouch.cli import command, flags, waiting
 from pouch.cli.client import segment
 
 OPTIONS = (
@@ -20,11 +20,19 @@ def query(parsed: flags.Parsed) -> dict[str, object]:
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    def stop(name: str) -> str:
-        context.client.post(f"/containers/{segment(name)}/stop", query(parsed))
-        return name
+    return at_each(context, parsed, "stop", "Stopping")
 
-    return command.together(parsed.args, stop)
+
+def at_each(context: command.Context, parsed: flags.Parsed, action: str, doing: str) -> int:
+    """Stop or restart all that are named, at once."""
+    with waiting.Meter(f"{doing} {', '.join(parsed.args)}") as meter:
+        client = context.client.telling(meter.tick) if len(parsed.args) == 1 else context.client
+
+        def act(name: str) -> str:
+            client.post(f"/containers/{segment(name)}/{action}", query(parsed))
+            return name
+
+        return command.together(parsed.args, act, meter)
 
 
 COMMAND = command.Command(
