@@ -28,7 +28,17 @@ def terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     master, slave = os.openpty()
     out = open(slave, "w", encoding="utf-8")  # noqa: SIM115 - closed below
-    yield out, lambda: os.read(master, 65536).decode()
+
+    def shown(end):
+        """All that was shown, up to an end that comes."""
+        out.write(end)
+        out.flush()
+        text = ""
+        while not text.endswith(end):  # a terminal's other side gets it piece by piece
+            text += os.read(master, 65536).decode()
+        return text.removesuffix(end)
+
+    yield out, shown
     out.close()
     os.close(master)
 
@@ -43,8 +53,7 @@ def test_nothing_is_drawn_in_the_first_second(terminal):
         clock.seconds = 4.0
         meter.tick()
         meter.tick()
-    out.flush()
-    assert shown() == "first\r\x1b[2KStopping web: 4s\r\x1b[2K\r"
+    assert shown("end") == "first\r\x1b[2KStopping web: 4s\r\x1b[2K\r"
 
 
 def test_bytes_are_counted_with_speed_and_what_is_left(terminal):
@@ -58,7 +67,7 @@ def test_bytes_are_counted_with_speed_and_what_is_left(terminal):
             yield b"x" * 10_000_000
 
     assert sum(len(piece) for piece in meter.over(pieces())) == 30_000_000
-    assert shown().endswith("Sending x.tar: 30MB/80MB 10MB/s 5s left\r\x1b[2K\r")
+    assert shown("end").endswith("Sending x.tar: 30MB/80MB 10MB/s 5s left\r\x1b[2K\r")
 
 
 def test_a_name_cannot_steer_the_terminal():
@@ -73,9 +82,7 @@ def test_a_terminal_that_cannot_redraw_gets_none(terminal, monkeypatch, name):
     with waiting.Meter("x", out=out, now=clock) as meter:
         clock.seconds = 9.0
         meter.tick()
-    out.write("end")
-    out.flush()
-    assert shown() == "end"
+    assert shown("end") == ""
 
 
 def slow(daemon, path):
