@@ -164,7 +164,8 @@ def together(names: Sequence[str], action: Callable[[str], str | None], meter: M
     def outcome(place: str) -> str | None:
         while meter is not None and threads[int(place)].is_alive():
             threads[int(place)].join(TICK_SECONDS)
-            meter.tick()
+            if threads[int(place)].is_alive():
+                meter.tick()
         threads[int(place)].join()
         result = outcomes[int(place)]
         if isinstance(result, BaseException):

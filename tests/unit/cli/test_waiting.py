@@ -101,7 +101,7 @@ def slow(daemon, path):
     ("words", "path", "line", "printed"),
     [
         (["stop", "web"], "/containers/web/stop", b"Stopping web: ", b"web\r\n"),
-        (["restart", "a", "b"], "/containers/./restart", b"Restarting a, b: ", b"a\r\nb\r\n"),
+        (["restart", "a", "b"], "/containers/./restart", b"Restarting a, b: ", b"a\r\n"),
         (["commit", "web"], "/commit", b"Committing web: ", b"sha256:made\r\n"),
         (["volume", "prune", "-f"], "/volumes/prune", b"Removing unused volumes: ", b"Total reclaimed space: 0B\r\n"),
     ],
