@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from support import upgrades
+from support import machines, upgrades
 
 
 @pytest.fixture
@@ -223,3 +223,20 @@ def test_a_daemon_that_stops_meanwhile_leaves_it_to_the_next_one(make_daemon):
     daemon.start()
     box.is_on("endless", whole=False)
     assert not former(daemon, "box")
+
+
+def test_a_machine_keeps_its_identity_on_another_release(rich):
+    """systemd 252 to 257: ready means booted."""
+    old, new = machines.load(rich, machines.DEBIAN12), machines.load(rich, machines.DEBIAN13)
+    rich.out("run", "-d", "--name", "box", "--rich", "-v", "box-home:/home", "--stop-timeout", "3", old, "sleep", "1000")
+    machines.ready(rich, "box")
+
+    def identity():
+        return rich.out("exec", "box", "sh", "-c", "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub; hostname -i")
+
+    before = identity()
+    rich.out("upgrade", "--wait-ready", new, "box")
+    assert rich.inspect("box")["State"]["Boot"] == "running"
+    assert rich.out("exec", "box", "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME") == "trixie"
+    assert identity() == before
+    assert "[pouch-app.service]" in rich.out("top", "--tree", "box")
