@@ -11,6 +11,7 @@ from pouch.engine import clock, commits, progress, views
 from pouch.engine import equipment as tools
 from pouch.image import Report, bootstrap, importing, load, platforms, save
 from pouch.image import commit as committing
+from pouch.image import images as image_room
 
 
 class Archives:
@@ -30,7 +31,8 @@ class Archives:
             with io.BufferedReader(upload, 1 << 20) as stream:
                 for name in load.load(self._equipment.images, stream, report, platform=wanted):
                     report(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
-                    tell("image", "load", name, {"name": name})
+                    id = self._equipment.images.get(name).id
+                    tell("image", "load", id, {"name": id})
 
         feeding = asyncio.create_task(upload.feed(chunks), name="upload")
         return self._jobs.run(work, feeding, threads=self._equipment.pools.uploads)
@@ -69,7 +71,9 @@ class Archives:
             with io.BufferedReader(upload, 1 << 20) as stream:
                 id = importing.import_(self._equipment.images, stream, wanted, report)
             report(id)
-            tell("image", "import", id, {"name": name or id})
+            for canonical in wanted.references:
+                tell("image", "tag", id, {"name": image_room.familiar(canonical)})
+            tell("image", "import", id, {"name": id})
 
         feeding = asyncio.create_task(upload.feed(chunks), name="upload")
         return self._jobs.run(work, feeding, threads=self._equipment.pools.uploads)

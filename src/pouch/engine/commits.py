@@ -91,10 +91,9 @@ class Commits:
         finally:
             go_on.put(False)  # for a thread that waits still
         id = await running
-        self._equipment.events.publish("image", "create", id, {"name": id})
+        events.of_image(self._equipment.events, "create", id, id, wanted.get("Labels"))
         if references:
-            familiar = image_room.familiar(references[0])
-            self._equipment.events.publish("image", "tag", id, {"name": familiar})
+            events.of_image(self._equipment.events, "tag", id, image_room.familiar(references[0]), wanted.get("Labels"))
         attributes = {
             "comment": message,
             "imageID": id,

@@ -183,6 +183,7 @@ class Containers:
         self._life.signalled(one, signals.KILL)
         if one.record.state.status is container.Status.PAUSED:
             await self._equipment.runtime(run.runtime).resume(one.id)
+            self._life.publish(one.record, "unpause")
         if sharing.among_others(one.record.config.host):
             await self._equipment.runtime(run.runtime).kill(one.id, signals.KILL, all_processes=True)
         done, _ = await asyncio.wait((supervisor,), timeout=signals.LAST_SECONDS)
@@ -305,7 +306,11 @@ class Containers:
     async def kill(self, ref: str, signal: str) -> None:
         """See the facade."""
         one = self._shelf.get(ref)
-        number = process.signal_number(signal)
+        try:
+            number = process.signal_number(signal)
+        except errors.InvalidInput as error:
+            said = error.message[:1].lower() + error.message[1:]
+            raise errors.InvalidInput(f"cannot kill container: {ref}: {said}", hint=error.hint) from None
         if one.record.state.status is container.Status.RESTARTING:
             async with one.lock:
                 await self._settled(one)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -76,9 +75,15 @@ def of_container(bus: Events, record: records.Record, action: str, **attributes:
     bus.publish("container", action, record.id, found)
 
 
+def of_image(bus: Events, action: str, id: str, name: str, labels: object) -> None:
+    """Tell of an image, with Docker's attributes. labels: of its configuration, which says what it likes."""
+    own = {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+    bus.publish("image", action, id, {**own, "name": name})
+
+
 def of_network(bus: Events, one: network.Network, action: str) -> None:
     """Tell of a network, with Docker's attributes."""
-    bus.publish("network", action, one.id, {**one.config.labels, "name": one.name, "type": one.driver})
+    bus.publish("network", action, one.id, {"name": one.name, "type": one.driver})
 
 
 def of_membership(bus: Events, place: network.Endpoint, action: str, container_id: str) -> None:
@@ -156,12 +161,21 @@ def _matches(one: event.Event, key: str, values: list[str]) -> bool:
         case "scope":
             return "local" in values
         case "image":
-            named = (one.attributes.get("image", ""), one.attributes.get("name", ""), one.actor)
-            return any(fnmatch.fnmatchcase(name, value) for name in named if name for value in values)
+            name = one.attributes.get("name" if one.kind == "image" else "image", "")
+            return not {one.actor, name, _untagged(name)}.isdisjoint(values)
         case _:
             if one.kind != key:
                 return False
-            return any(one.actor.startswith(value) or one.attributes.get("name") == value for value in values)
+            return any(
+                text.startswith(value) for text in (one.actor, one.attributes.get("name", "")) for value in values
+            )
+
+
+def _untagged(name: str) -> str:
+    """A familiar name without its tag or digest."""
+    bare = name.partition("@")[0]
+    head, colon, tail = bare.rpartition(":")
+    return head if colon and "/" not in tail else bare
 
 
 def has_label(attributes: Mapping[str, str], wanted: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 
-from pouch.engine import create, image_details, shelf, views
+from pouch.engine import create, events, image_details, shelf, views
 from pouch.engine import equipment as tools
 from pouch.image import images as image_room
 from pouch.image import platforms
@@ -60,7 +60,7 @@ class Images:
         await self._equipment.pools.db(self._equipment.images.tag, ref, name)
         found = await self.get(ref)
         familiar = image_room.familiar(reference.Reference.parse(name).canonical())
-        self._equipment.events.publish("image", "tag", found.id, {"name": familiar})
+        events.of_image(self._equipment.events, "tag", found.id, familiar, found.config.get("Labels"))
 
     async def remove(self, ref: str, force: bool = False) -> builtins.list[tuple[str, str]]:
         """See the facade."""
@@ -69,16 +69,16 @@ class Images:
         removed = await self._equipment.pools.fs(
             self._equipment.images.remove, ref, force=force, in_use=users(self._shelf)
         )
-        self._publish(removed, found.id)
+        self._publish(removed, found.id, (found.config.config or {}).get("Labels"))
         return removed
 
-    def _publish(self, removed: Sequence[tuple[str, str]], id: str = "") -> None:
-        """id: of the image that names were taken from; else that of the image that is deleted next."""
+    def _publish(self, removed: Sequence[tuple[str, str]], id: str = "", labels: object = None) -> None:
+        """id: of the image that names were taken from, with these labels; else that of the image that is deleted next."""
         for number, (kind, what) in enumerate(removed):
             deleted = next((other for how, other in removed[number:] if how != "Untagged"), "")
             actor = id or deleted or what
             if kind == "Untagged":
-                self._equipment.events.publish("image", "untag", actor, {"name": actor})
+                events.of_image(self._equipment.events, "untag", actor, actor, labels)
             else:
                 self._equipment.events.publish("image", "delete", what, {"name": what})
 

@@ -301,6 +301,7 @@ class Lifecycle:
         run = one.require_running()
         if one.record.state.status is container.Status.PAUSED:
             await self._equipment.runtime(run.runtime).resume(one.id)
+            self.publish(one.record, "unpause")
         if one.record.run is not run or not one.running:  # it had been killed while it was frozen
             return
         record = dataclasses.replace(one.record, stopped_by_user=by_user)
