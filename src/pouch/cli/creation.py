@@ -71,6 +71,12 @@ def streams(parsed: Parsed) -> frozenset[str]:
 
 
 def _check(parsed: Parsed) -> None:
+    if parsed.on("use-api-socket"):
+        raise CliError(
+            "pouch: --use-api-socket is not offered: who has the daemon's socket is root of this host\n"
+            "hint: -v /run/pouch/pouchd.sock:/run/pouchd.sock gives it, where that is what you want.",
+            REFUSED,
+        )
     restart = parsed.text("restart").partition(":")[0]
     if parsed.on("rm") and restart not in {"", "no"}:
         raise CliError("pouch: conflicting options: cannot specify both --restart and --rm", REFUSED)

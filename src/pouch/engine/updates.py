@@ -124,7 +124,7 @@ class Updates:
         try:
             found, warnings = await self._equipment.pools.fs(seeds.sessions, rootfs, one.record.env)
             if found:
-                await self._files.put(one.id, "/", _archive(found))
+                await self._files.put(one.id, "/", _archive(found, self._equipment.clock.now_ns() // 10**9))
         except errors.PouchError as error:
             return [f"login shells, cron jobs and ssh sessions see it from the next start on: {error.message}"]
         return [*warnings]
@@ -206,12 +206,12 @@ def _touched(document: dict[str, object], wanted: container.Resources) -> dict[s
     }
 
 
-async def _archive(found: Sequence[rich_plan.File]) -> AsyncIterator[bytes]:
-    """A tar of these files, root's."""
+async def _archive(found: Sequence[rich_plan.File], now: int) -> AsyncIterator[bytes]:
+    """A tar of these files, root's. now: seconds since 1970."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for file in found:
             member = tarfile.TarInfo(file.path.lstrip("/"))
-            member.size, member.mode = len(file.content), file.mode
+            member.size, member.mode, member.mtime = len(file.content), file.mode, now
             archive.addfile(member, io.BytesIO(file.content))
     yield buffer.getvalue()

@@ -9,7 +9,7 @@ import pytest
 
 from pouch.cli import creation, files
 from pouch.cli.commands import create, run
-from pouch.cli.errors import CliError
+from pouch.cli.errors import CliError, FlagError
 
 
 def document(*argv):
@@ -285,3 +285,61 @@ def test_labels_of_files_come_first(tmp_path):
 def test_our_own_environment_is_utf_8_whatever_the_locale(monkeypatch):
     monkeypatch.setitem(os.environb, b"POUCH_TEST", "ü".encode())
     assert files.own_environment()["POUCH_TEST"] == "ü"
+
+
+def test_limits_of_devices_are_paths_and_numbers():
+    made = host(
+        "--device-read-bps",
+        "/dev/a:1m",
+        "--device-read-bps",
+        "/dev/b:5",
+        "--device-write-iops",
+        "/dev/a:100",
+        "--blkio-weight-device",
+        "/dev/a:200",
+        "--device-cgroup-rule",
+        "c 42:* rwm",
+        "--storage-opt",
+        "size=1g",
+        "--memory-swappiness",
+        "0",
+    )
+    assert made["BlkioDeviceReadBps"] == [{"Path": "/dev/a", "Rate": 1 << 20}, {"Path": "/dev/b", "Rate": 5}]
+    assert made["BlkioDeviceWriteIOps"] == [{"Path": "/dev/a", "Rate": 100}]
+    assert made["BlkioWeightDevice"] == [{"Path": "/dev/a", "Weight": 200}]
+    assert (made["DeviceCgroupRules"], made["StorageOpt"]) == (["c 42:* rwm"], {"size": "1g"})
+    assert made["MemorySwappiness"] == 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "text"),
+    [
+        ("--device-read-bps", "/dev/a", "bad format"),
+        ("--device-read-bps", "a:1m", "bad format for device path"),
+        ("--device-read-bps", "/dev/a:much", "invalid rate for device"),
+        ("--device-write-iops", "/dev/a:1m", "invalid rate for device"),
+        ("--device-write-iops", "/dev/a:-1", "invalid rate for device"),
+        ("--blkio-weight-device", "/dev/a:5", "invalid weight for device"),
+        ("--device-cgroup-rule", "c 42 rwm", "invalid device cgroup format"),
+        ("--gpus", "some", "must be either"),
+        ("--gpus", "colour=red", "unexpected key 'colour'"),
+    ],
+)
+def test_a_wrong_limit_of_a_device_is_refused(flag, value, text):
+    with pytest.raises(FlagError, match=text):
+        document(flag, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "ids", "capabilities"),
+    [
+        ("all", -1, [], [["gpu"]]),
+        ("2", 2, [], [["gpu"]]),
+        ('"device=0,1"', 0, ["0", "1"], [["gpu"]]),
+        ("driver=x,count=all,capabilities=compute", -1, [], [["compute", "gpu"]]),
+        ("capabilities=compute", 1, [], [["compute", "gpu"]]),
+    ],
+)
+def test_gpus_are_requests(value, count, ids, capabilities):
+    (made,) = host("--gpus", value)["DeviceRequests"]
+    assert (made["Count"], made["DeviceIDs"], made["Capabilities"]) == (count, ids, capabilities)
