@@ -177,8 +177,8 @@ def document() -> str:
     lines = [
         "# Docker's commands and flags here",
         "",
-        "Written by `scripts/cli-parity` from the help texts of docker "
-        f"{data['version']} (docker-cli.json, recorded by `scripts/cli-parity --record PROGRAM`) and from our commands' definitions.",
+        f"Written by `scripts/cli-parity` from the help texts of docker {data['version']} (docker-cli.json, recorded by",
+        "`scripts/cli-parity --record PROGRAM`) and from our commands' definitions.",
         "What is not in the tables is here, under the same name and letter.",
         "",
     ]
