@@ -254,7 +254,9 @@ def test_past_events_and_their_filters(daemon):
     assert daemon.out(*words, "-f", "label=kind=y") == ""
     assert "start" in daemon.out(*words, "-f", "type=container", "-f", "image=busybox")
     line = daemon.out("events", "--since", began, "--until", "0s", "-f", "event=die")
-    assert re.fullmatch(rf"\S+ container die {id_} \(execDuration=0, exitCode=0, image=busybox, kind=x, name=\S+\)", line)
+    assert re.fullmatch(
+        rf"\S+ container die {id_} \(execDuration=0, exitCode=0, image=busybox, kind=x, name=\S+\)", line
+    )
     done = daemon.pouch("events", "--since", "1", "--until", "0s", "-f", "nonsense=1", check=False)
     assert (done.returncode, "nonsense" in done.stderr) == (1, True)
 

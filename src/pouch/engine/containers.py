@@ -183,7 +183,6 @@ class Containers:
         self._life.signalled(one, signals.KILL)
         if one.record.state.status is container.Status.PAUSED:
             await self._equipment.runtime(run.runtime).resume(one.id)
-            self._life.publish(one.record, "unpause")
         if sharing.among_others(one.record.config.host):
             await self._equipment.runtime(run.runtime).kill(one.id, signals.KILL, all_processes=True)
         done, _ = await asyncio.wait((supervisor,), timeout=signals.LAST_SECONDS)
