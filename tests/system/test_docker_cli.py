@@ -74,8 +74,8 @@ def test_a_day_with_docker(docker, tmp_path):
         == "app\n/tmp\n2"
     )
     assert docker.out("exec", "-i", "web", "cat", input="through") == "through"
-    assert "executable file not found" in docker.run("exec", "web", "nonesuch", code=127).stderr
-    assert "permission denied" in docker.run("exec", "web", "/etc/passwd", code=126).stderr
+    assert "executable file not found" in docker.run("exec", "web", "nonesuch", code=127).stdout
+    assert "permission denied" in docker.run("exec", "web", "/etc/passwd", code=126).stdout
     docker.run("exec", "-d", "web", "touch", "/made")
     docker.daemon.until(lambda: "A /made" in docker.out("diff", "web"))
     assert "sleep 10000" in docker.out("top", "web")
@@ -263,14 +263,23 @@ def test_a_terminal_through_docker(docker):
     assert docker.out("inspect", "-f", "{{.State.Running}}", "tt") == "true"
 
 
-def test_what_this_version_lacks_is_said_by_one_line(docker):
-    docker.out("create", "--name", "here", "busybox", "true")
-    for words in (
-        ("cp", "here:/etc", "/nonesuch"),
-        ("stats", "--no-stream", "here"),
+def test_what_this_engine_lacks_is_said_by_one_line(docker, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\n")
+    for words, sentence in (
+        (("build", str(tmp_path)), "this engine builds no images"),
+        (("swarm", "init"), "swarm mode is not supported"),
+        (("node", "ls"), "This node is not a swarm manager."),
+        (("plugin", "install", "--grant-all-permissions", "busybox"), "managed plugins are not supported"),
     ):
+        docker.environment["DOCKER_BUILDKIT"] = "0"
         said = docker.run(*words, code=1)
-        assert "Error response from daemon" in said.stderr + said.stdout, words
+        assert f"Error response from daemon: {sentence}" in said.stderr + said.stdout, words
+
+
+def test_what_asks_for_all_kinds_does_not_fail_for_those_that_are_lacking(docker):
+    assert docker.out("plugin", "ls", "-q") == ""
+    assert "Total reclaimed space: 0B" in docker.out("builder", "prune", "-f")
+    assert "Total reclaimed space" in docker.out("system", "prune", "-f")
 
 
 @pytest.fixture
@@ -321,7 +330,8 @@ def test_networks_through_docker(on_host):
     )
     place = "{{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}} {{.GlobalIPv6Address}} {{.Aliases}}"
     found = docker.out("inspect", "-f", f'{{{{with index .NetworkSettings.Networks "lan"}}}}{place}{{{{end}}}}', "web")
-    assert found == f"10.9.0.130/24 10.9.0.1 fd00:9::99 [www {web[:12]}]"
+    older = f" {web[:12]}"  # clients of versions before 1.45 find it among the aliases
+    assert found.replace(older, "") == "10.9.0.130/24 10.9.0.1 fd00:9::99 [www]"
     members = "{{range $id, $c := .Containers}}{{$id}} {{$c.Name}} {{$c.IPv4Address}} {{$c.IPv6Address}}{{end}}"
     assert docker.out("network", "inspect", "-f", members, "lan") == f"{web} web 10.9.0.130/24 fd00:9::99/64"
     assert docker.out("network", "inspect", "-f", members, id_[:12]).startswith(web)

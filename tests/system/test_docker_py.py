@@ -23,7 +23,7 @@ def client(daemon):
 
 def test_version_ping_and_info(client):
     assert client.ping() is True
-    assert client.version()["ApiVersion"] == "1.43"
+    assert client.version()["ApiVersion"] == "1.56"
     assert client.info()["Driver"] == "overlay2"
 
 
