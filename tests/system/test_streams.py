@@ -119,8 +119,61 @@ def test_an_exec_runs_once(daemon):
     with hijacked(daemon, f"/exec/{id_}/start") as connection:
         assert list(frames(connection)) == []
     daemon.until(lambda: not daemon.request("GET", f"/exec/{id_}/json")[1]["Running"])
-    status, answer = daemon.request("POST", f"/exec/{id_}/start", {})
-    assert (status, answer["message"]) == (409, f"Error: Exec command {id_} has already run")
+    with hijacked(daemon, f"/exec/{id_}/start") as connection:
+        assert list(frames(connection)) == [(1, f"exec command {id_} has already run\r\n".encode())]
+    status, answer = daemon.request("POST", f"/exec/{id_}/start", {"Detach": True})
+    assert (status, answer["message"]) == (409, f"exec command {id_} has already run")
+
+
+PREFIX = "OCI runtime exec failed: exec failed: "
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (
+            {"Cmd": ["nosuch"]},
+            127,
+            'unable to start container process: exec: "nosuch": executable file not found in $PATH',
+        ),
+        ({"Cmd": ["/etc"]}, 126, 'unable to start container process: exec: "/etc": permission denied'),
+        (
+            {"WorkingDir": "/no/such"},
+            127,
+            'unable to start container process: chdir to cwd ("/no/such") set in config.json failed: no such file or directory',
+        ),
+        ({"WorkingDir": "relative"}, 128, "Cwd must be an absolute path"),
+    ],
+)
+def test_why_an_exec_could_not_begin_is_its_output(daemon, options, code, words):
+    """Sentences and codes are those of dockerd 28.5, asked."""
+    box = daemon.box()
+    id_ = created(daemon, box, "true", **options)
+    with hijacked(daemon, f"/exec/{id_}/start") as connection:
+        assert list(frames(connection)) == [(1, f"{PREFIX}{words}\r\n".encode())]
+    assert daemon.request("GET", f"/exec/{id_}/json")[1]["ExitCode"] == code
+    again = created(daemon, box, "true", **options)
+    assert daemon.request("POST", f"/exec/{again}/start", {"Detach": True})[1]["message"] == PREFIX + words
+
+
+def test_a_user_that_is_not_there_is_told_when_the_exec_is_made(daemon):
+    box = daemon.box()
+    for user, words in (
+        ("nosuch", "unable to find user nosuch: no matching entries in passwd file"),
+        ("root:nosuch", "unable to find group nosuch: no matching entries in group file"),
+    ):
+        status, answer = daemon.request("POST", f"/containers/{box}/exec", {"Cmd": ["true"], "User": user})
+        assert (status, answer["message"].splitlines()[0]) == (400, words)
+
+
+def test_a_container_names_the_execs_that_are_to_come_or_run(daemon):
+    box = daemon.box()
+    assert daemon.inspect(box)["ExecIDs"] is None
+    id_ = created(daemon, box, "true")
+    assert daemon.inspect(box)["ExecIDs"] == [id_]
+    with hijacked(daemon, f"/exec/{id_}/start") as connection:
+        assert list(frames(connection)) == []
+    daemon.until(lambda: daemon.inspect(box)["ExecIDs"] is None)
 
 
 @pytest.mark.parametrize("tty", [False, True])

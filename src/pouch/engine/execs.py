@@ -57,6 +57,9 @@ class Execs:
             raise errors.Conflict(f"Container {one.id} is paused, unpause the container before exec")
         if not config.cmd or not config.cmd[0]:
             raise errors.InvalidInput("No exec command specified")
+        if config.user:  # told now: at its start only a stream could tell
+            rootfs = self._equipment.paths.rootfs(one.id)
+            await self._equipment.pools.fs(user.resolve, rootfs, config.user)
         made = Exec(ids.new_id(), one, config)
         self._forget_old()
         self._by_id[made.id] = made
@@ -85,7 +88,7 @@ class Execs:
         run = one.owner.require_running()
         if one.started:
             state = "is already running" if one.running else "has already run"
-            raise errors.Conflict(f"Error: Exec command {id} {state}")
+            raise errors.Conflict(f"exec command {id} {state}")
         one.started = True
         try:
             document = await self._equipment.pools.fs(self._process, one.owner.record, run, one.config)
@@ -105,7 +108,8 @@ class Execs:
         except errors.StartFailed as error:
             one.exit_code = error.exit_code
             one.ended.set()
-            raise
+            one.owner.exec_ids.discard(one.id)
+            raise _failed(error) from error
         finally:
             one.begun.set()
         one.running = True
@@ -124,6 +128,7 @@ class Execs:
             log.warning("exec %s: %s", one.id[:12], error)
             one.exit_code = 125
         one.running = False
+        one.owner.exec_ids.discard(one.id)
         one.ended.set()
         attributes = {"execID": one.id, "exitCode": str(one.exit_code)}
         self._life.publish(one.owner.record, "exec_die", **attributes)
@@ -201,12 +206,22 @@ class Execs:
 
     def _working_dir(self, rootfs: str, path: str) -> str:
         if not path.startswith("/"):
-            raise errors.InvalidInput(f"Cwd must be an absolute path: {path}")
+            raise errors.StartFailed("Cwd must be an absolute path", exit_code=128)
         if not inroot.exists(rootfs, path):
             raise errors.StartFailed(
-                f'chdir to cwd ("{path}") set in config.json failed: no such file or directory', exit_code=126
+                f'chdir to cwd ("{path}") set in config.json failed: no such file or directory', exit_code=127
             )
         return path
+
+
+def _failed(error: errors.StartFailed) -> errors.StartFailed:
+    """The same in dockerd's sentence, which people search for, and programs."""
+    words = error.message
+    if words.startswith(("exec: ", "chdir ")):
+        words = f"unable to start container process: {words}"
+    elif not words.startswith("Cwd "):
+        return error
+    return errors.StartFailed(f"OCI runtime exec failed: exec failed: {words}", exit_code=error.exit_code)
 
 
 def _words(config: container.ExecConfig) -> str:

@@ -278,7 +278,7 @@ async def test_an_exec_that_cannot_start_says_so_on_its_stream():
         client = await daemon.client()
         await client.ask("POST", EXEC, {}, Connection="Upgrade", Upgrade="tcp")
         assert (await client.head()).status == 101
-        assert await client.frame() == (2, b'exec: "x": not found\r\n')
+        assert await client.frame() == (1, b'exec: "x": not found\r\n')
         assert await client.at_end()
 
 

@@ -39,14 +39,15 @@ class Execs:
         """Run it; its streams on this connection."""
         document = decode.decode(await request.read(), process.ExecStart)
         console = containers.checked_size(*document.ConsoleSize) if len(document.ConsoleSize) == 2 else None
-        config = (await self._execs.get(request.name)).config
+        view = await self._execs.get(request.name)
+        config, began = view.config, view.running or view.exit_code is not None
         stdio: views.Stdio | None
         try:
             stdio = await self._execs.start(request.name, document.Detach, console)
-        except errors.StartFailed as error:
-            if document.Detach:
+        except (errors.StartFailed, errors.Conflict) as error:
+            if document.Detach or not (began or isinstance(error, errors.StartFailed)):
                 raise
-            stdio, config = _Said(error), dataclasses.replace(config, attach_stdin=False, attach_stderr=True)
+            stdio, config = _Said(error), dataclasses.replace(config, attach_stdin=False, attach_stdout=True)
         if stdio is None:
             return Reply(200)
         return Hijack(
@@ -70,15 +71,15 @@ class Execs:
 
 
 class _Said:
-    """Docker's way to tell of a program that could not be run: on the stream; its code (126, 127) stands in the exec's document."""
+    """Docker's way to tell of a program that could not be run: on the stream, as its output; its code stands in the exec's document."""
 
     def __init__(self, error: errors.PouchError) -> None:
-        self._text = f"{error}\r\n".encode()
+        self._text = f"{error.message}\r\n".encode()
 
     async def read(self) -> tuple[int, bytes] | None:
         """The sentence, then the end."""
         text, self._text = self._text, b""
-        return (2, text) if text else None
+        return (1, text) if text else None
 
     async def write(self, data: bytes) -> None:
         """Nobody reads it."""
