@@ -84,7 +84,7 @@ def test_a_running_container_becomes_an_image(daemon, unnamed):
     assert (found["Id"], found["Author"], found["Comment"]) == (id, "Ann", "why")
     assert found["Config"]["Labels"]["mine"] == "yes"
     assert found["Config"]["WorkingDir"] == "/srv"
-    assert found["Config"]["Env"][-2:] == ["A=1", "B=1"]
+    assert {"A=1", "B=1"} <= set(found["Config"]["Env"])
     assert daemon.out("run", "--rm", "made:1") == "hi"
     assert daemon.out("run", "--rm", "made:1", "sh", "-c", "ls /etc/group || stat -c %a /etc", check=False) == "711"
     newest = daemon.request("GET", "/images/made:1/history")[1][0]
