@@ -160,6 +160,10 @@ def _listeners(configuration: config.Configuration) -> Iterator[contextlib.Abstr
                 config_listen.check_tcp(
                     "a socket passed by systemd", configuration.tls, insecure=configuration.insecure_tcp
                 )
+                if not configuration.tls.verify:
+                    log.warning(
+                        "a socket passed by systemd is TCP without client certificates: who reaches it is root here"
+                    )
         yield from passed
         return
     for address in configuration.addresses():

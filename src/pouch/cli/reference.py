@@ -19,6 +19,9 @@ output, 1 anything else."""
 
 ENVIRONMENT = {
     "POUCH_HOST": f"The daemon's socket, where -H is not given (default {endpoint.DEFAULT_HOST}).",
+    "POUCH_CONTEXT": "The context, where neither -H, --context nor POUCH_HOST says which daemon is meant.",
+    "POUCH_TLS_VERIFY": "If it is not empty, as --tlsverify; POUCH_TLS as --tls.",
+    "POUCH_CERT_PATH": "The folder of ca.pem, cert.pem and key.pem, where no option names them (default ~/.docker).",
     "POUCH_DEBUG": "1 shows a traceback where the program itself fails, as -D does.",
     "DOCKER_CONFIG": "The folder of the configuration, config.json (default ~/.docker).",
     "NO_COLOR": "If it is not empty, nothing is coloured.",
