@@ -15,6 +15,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support import clients, hosts, kernel, leaks
@@ -111,3 +112,18 @@ def emptied(serving: tuple[player.Where, hosts.Daemon | None], engine: player.Wh
     clients.empty(engine.address)
     if daemon is not None:
         leaks.assert_none(daemon)
+
+
+@pytest.fixture
+def client(engine: player.Where, emptied: None) -> Iterator[Any]:
+    """docker-py's client of the newest version that both speak."""
+    docker = pytest.importorskip("docker", reason="docker-py is not installed (pip install docker)")
+    made = docker.DockerClient(base_url=engine.address, version="auto", timeout=60)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def api(client: Any) -> Any:
+    """The same, without the objects."""
+    return client.api
