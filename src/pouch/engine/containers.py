@@ -276,9 +276,11 @@ class Containers:
                 log.warning("container %s: %s", one.id[:12], error)
 
     async def _stop(self, one: shelf.Container, timeout: int | None, signal: int | None = None) -> None:
-        record = one.record
-        await self._life.stop(one, self._patience(one, timeout), signal=signal)
-        self._life.publish(record, "stop")
+        one.stopping = True
+        try:
+            await self._life.stop(one, self._patience(one, timeout), signal=signal)
+        finally:
+            one.stopping = False
 
     def _patience(self, one: shelf.Container, timeout: int | None) -> float | None:
         if timeout is None:

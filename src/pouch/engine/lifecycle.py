@@ -250,6 +250,8 @@ class Lifecycle:
         await self._shelf.note(one, record)
         one.supervisor = None
         if news:
+            if one.stopping:  # before the end, as dockerd tells it
+                self.publish(record, "stop")
             self.publish(record, "die", exitCode=str(record.state.exit_code), execDuration=str(ending.duration(record)))
         if again:
             one.release(record.state.exit_code, "next-exit", "not-running")  # Docker's: each end is one

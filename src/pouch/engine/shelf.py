@@ -46,6 +46,8 @@ class Container:
         self.removed = False
         self.restarting = False
         """A client's restart is under way: its end in the middle is no end for `--rm`."""
+        self.stopping = False
+        """A client's stop is under way: its end is told with it."""
         self.handed_over: asyncio.Future[None] | None = None
         """Done when a rich container's first process has become the init."""
         self.starting: records.Run | None = None
