@@ -106,7 +106,7 @@ def test_blkio_weight_is_set_or_said_to_be_impossible(daemon):
         (("--memory-swap", "32m"), "You should always set the Memory limit when using Memoryswap limit"),
         (("-m", "lots"), "lots"),
         (("--cpus", "-1"), "-1"),
-        (("--cpus", "1000"), "Range of CPUs is from 0.01 to"),
+        (("--cpus", "1000"), "range of CPUs is from 0.01 to"),
         (("--cpus", "1", "--cpu-quota", "1000"), "--cpus cannot be used with --cpu-quota"),
         (("--cpuset-cpus", "4000"), "Requested CPUs are not available - requested 4000"),
         (("--cpuset-cpus", "a"), '"a" is no list of numbers'),

@@ -203,7 +203,7 @@ def test_a_log_of_limited_size_keeps_the_end(daemon):
 
 def test_an_unknown_log_driver_is_refused(daemon):
     done = daemon.pouch("run", "--log-driver", "nonsense", "busybox", "true", check=False)
-    assert (done.returncode, "no log driver named 'nonsense'" in done.stderr) == (125, True)
+    assert (done.returncode, 'plugin "nonsense" not found' in done.stderr) == (125, True)
 
 
 # -- events -----------------------------------------------------------------------------------------------------------

@@ -174,14 +174,16 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
         raise errors.InvalidInput(f"unknown or invalid runtime name: {host.runtime}", hint=f"one of {known}")
     if host.auto_remove and host.restart_policy.name != "no":
         raise errors.InvalidInput("can't create 'AutoRemove' container with restart policy")
+    shown = errors.shown(host.log_driver)
     if host.log_driver not in ("json-file", "local", "k8s-file", "none", ""):
         raise errors.InvalidInput(
-            f"logger: no log driver named '{host.log_driver}' is registered", hint="json-file, local or none"
+            f'error looking up logging plugin {shown}: plugin "{shown}" not found', hint="json-file, local or none"
         )
     network_files.check(extra=host.extra_hosts, servers=host.dns, search=host.dns_search, options=host.dns_options)
     log_size(host.log_options, 0)
-    for text in (*host.cap_add, *host.cap_drop):
-        capabilities.name(text)
+    for member, names in (("CapAdd", host.cap_add), ("CapDrop", host.cap_drop)):
+        for text in names:
+            capabilities.check(member, text)
     build.security_options(host.security_opt)
     limits.check(host.resources)
     limits.check_devices(host)

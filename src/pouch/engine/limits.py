@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
+from collections.abc import Iterable
 
 from pouch.engine.specbuild import inputs, resources
 from pouch.kernel import cgroup
@@ -109,7 +110,7 @@ def check_host(wanted: container.Resources, host: inputs.Host) -> None:
     """What this host cannot be asked for; what it merely does not do is a warning of `specbuild.resources`. Raises InvalidInput."""
     if host.cpus and wanted.nano_cpus > len(host.cpus) * 10**9:
         raise errors.InvalidInput(
-            f"Range of CPUs is from 0.01 to {len(host.cpus):.2f}, as there are only {len(host.cpus)} CPUs available"
+            f"range of CPUs is from 0.01 to {len(host.cpus):.2f}, as there are only {len(host.cpus)} CPUs available"
         )
     for what, text, available in (
         ("CPUs", wanted.cpuset_cpus, host.cpus),
@@ -117,12 +118,22 @@ def check_host(wanted: container.Resources, host: inputs.Host) -> None:
     ):
         if text and available and cgroup.parse_list(text) - available:
             raise errors.InvalidInput(
-                f"Requested {what} are not available - requested {text}, "
-                f"available: {','.join(str(number) for number in sorted(available))}"
+                f"Requested {what} are not available - requested {text}, available: {_list(available)}"
             )
     if (wanted.cpu_realtime_period or wanted.cpu_realtime_runtime) and "realtime" in host.lacking:
         raise errors.InvalidInput("Your kernel does not support CPU real-time scheduler")
     block_devices(wanted)
+
+
+def _list(numbers: Iterable[int]) -> str:
+    """The kernel's list format, `0-3,8` (cpuset(7))."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if run[1:] else str(run[0]) for run in found)
 
 
 def block_devices(wanted: container.Resources) -> dict[str, tuple[int, int]]:

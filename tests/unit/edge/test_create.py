@@ -213,8 +213,8 @@ def test_restart_policies():
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [
-        (b'{"Name":"sometimes"}', "invalid restart policy 'sometimes'"),
-        (b'{"Name":"always","MaximumRetryCount":3}', "cannot be used with restart policy 'always'"),
+        (b'{"Name":"sometimes"}', "invalid restart policy: unknown policy 'sometimes'; use one of"),
+        (b'{"Name":"always","MaximumRetryCount":3}', "maximum retry count can only be used with 'on-failure'"),
         (b'{"Name":"on-failure","MaximumRetryCount":-1}', "maximum retry count cannot be negative"),
     ],
 )

@@ -79,7 +79,7 @@ Resources = container.Resources
         ({"cmd": ("a\0b",)}, "null byte"),
         ({"working_dir": "relative"}, "needs to be an absolute path"),
         ({"hostname": "h" * 64}, "invalid hostname format"),
-        ({"stop_signal": "SIGFLY"}, "Invalid signal"),
+        ({"stop_signal": "SIGFLY"}, "invalid signal"),
         ({"host": HostConfig(network_mode="ns:relative")}, "expected the absolute path of a namespace"),
         (
             {"host": HostConfig(network_mode="container:a", dns=("1.1.1.1",))},
@@ -87,8 +87,8 @@ Resources = container.Resources
         ),
         ({"host": HostConfig(pid_mode="other")}, "invalid PID mode: other"),
         ({"host": HostConfig(runtime="kata")}, "unknown or invalid runtime name: kata"),
-        ({"host": HostConfig(cap_add=("FLY",))}, "invalid capability"),
-        ({"host": HostConfig(log_driver="fluentd")}, "no log driver named 'fluentd'"),
+        ({"host": HostConfig(cap_add=("FLY",))}, "invalid CapAdd: unknown capability"),
+        ({"host": HostConfig(log_driver="fluentd")}, "plugin \"fluentd\" not found"),
         ({"host": HostConfig(log_options={"max-size": "ten"})}, "invalid value for max-size: 'ten'"),
         ({"host": HostConfig(resources=Resources(memory=1024))}, "Minimum memory limit allowed is 6MB"),
         ({"host": HostConfig(resources=Resources(memory_swap=1 << 30))}, "You should always set the Memory limit"),
@@ -150,8 +150,8 @@ def test_as_much_swap_as_memory_unless_told_otherwise():
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        ({"nano_cpus": 2_000_000_001}, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
-        ({"cpuset_cpus": "0-2"}, "Requested CPUs are not available - requested 0-2, available: 0,1"),
+        ({"nano_cpus": 2_000_000_001}, "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
+        ({"cpuset_cpus": "0-2"}, "Requested CPUs are not available - requested 0-2, available: 0-1"),
         ({"cpuset_cpus": "x"}, '"x" is no list of numbers'),
     ],
 )

@@ -113,11 +113,11 @@ def shown(host: container.HostConfig) -> Document:
         "Memory": limits.memory,
         "NanoCpus": limits.nano_cpus,
         "BlkioWeight": limits.blkio_weight,
-        "BlkioWeightDevice": [{"Path": one.path, "Weight": one.rate} for one in limits.blkio_weight_device],
-        "BlkioDeviceReadBps": _throttles(limits.blkio_read_bps),
-        "BlkioDeviceWriteBps": _throttles(limits.blkio_write_bps),
-        "BlkioDeviceReadIOps": _throttles(limits.blkio_read_iops),
-        "BlkioDeviceWriteIOps": _throttles(limits.blkio_write_iops),
+        "BlkioWeightDevice": [{"Path": one.path, "Weight": one.rate} for one in limits.blkio_weight_device] or None,
+        "BlkioDeviceReadBps": _throttles(limits.blkio_read_bps) or None,
+        "BlkioDeviceWriteBps": _throttles(limits.blkio_write_bps) or None,
+        "BlkioDeviceReadIOps": _throttles(limits.blkio_read_iops) or None,
+        "BlkioDeviceWriteIOps": _throttles(limits.blkio_write_iops) or None,
         "CpuPeriod": limits.cpu_period,
         "CpuQuota": limits.cpu_quota,
         "CpuRealtimePeriod": limits.cpu_realtime_period,
@@ -131,7 +131,8 @@ def shown(host: container.HostConfig) -> Document:
                 "CgroupPermissions": device.permissions,
             }
             for device in host.devices
-        ],
+        ]
+        or None,
         "DeviceCgroupRules": list(host.device_cgroup_rules) or None,
         "DeviceRequests": [_request(one) for one in host.device_requests] or None,
         "MemoryReservation": limits.memory_reservation,
@@ -159,3 +160,10 @@ def _request(one: container.DeviceRequest) -> Document:
         "Capabilities": [list(words) for words in one.capabilities],
         "Options": one.options,
     }
+
+
+def paths(host: container.HostConfig, own: tuple[str, ...] | None, default: tuple[str, ...]) -> list[str] | None:
+    """What is masked or read-only: the client's, else the default ones; a privileged container has none."""
+    if own is not None:
+        return list(own)
+    return None if host.privileged else list(default)

@@ -114,7 +114,8 @@ def _check_target(target: str, kind: str, before: str = "") -> None:
 def _mount(mount: schema.Mount) -> container.Mount:
     kinds = {"bind": _bind_mount, "tmpfs": _tmpfs_mount, "volume": _volume_mount}
     if mount.Type not in kinds:
-        raise errors.InvalidInput(f"mount type unknown: {mount.Type!r}", hint="bind, volume or tmpfs")
+        wrong = f'invalid mount config for type "{mount.Type}": mount type unknown'
+        raise errors.InvalidInput(wrong, hint="bind, volume or tmpfs")
     _check_target(mount.Target, mount.Type)
     for kind, given in (
         ("bind", bool(mount.BindOptions.Propagation or mount.BindOptions.NonRecursive)),
@@ -152,6 +153,9 @@ def _volume_mount(mount: schema.Mount, target: str) -> container.Mount:
     if not mount.Source and mount.ReadOnly:
         raise _invalid(mount, "must not set ReadOnly mode when using anonymous volumes")
     asked = mount.VolumeOptions
+    if asked.Subpath:
+        said = f"volume-subpath {errors.shown(asked.Subpath)} is not supported: a volume is mounted whole"
+        raise _invalid(mount, said)
     return container.Mount(
         kind="volume",
         source=mount.Source,
@@ -184,7 +188,7 @@ def _tmpfs(target: str, text: str) -> container.Mount:
     options = [option for option in text.split(",") if option and option != "rw"]
     for option in options:
         if option.partition("=")[0] not in _TMPFS_OPTIONS:
-            raise errors.InvalidInput(f'invalid tmpfs option ["{option}"]', hint="one of " + ", ".join(_TMPFS_OPTIONS))
+            raise errors.InvalidInput(f'invalid tmpfs option "{option}"', hint="one of " + ", ".join(_TMPFS_OPTIONS))
     return container.Mount(
         kind="tmpfs",
         source="tmpfs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pouch.edge.http import endpoints, limits, mounts, ports, times
 from pouch.engine import views
+from pouch.engine.specbuild import build
 from pouch.spec import container, health
 
 Document = dict[str, object]
@@ -192,9 +193,9 @@ def _host_config(view: views.ContainerView) -> Document:
         "CapAdd": list(host.cap_add) or None,
         "CapDrop": list(host.cap_drop) or None,
         "CgroupnsMode": host.cgroupns_mode or "private",
-        "Dns": list(host.dns),
-        "DnsOptions": list(host.dns_options),
-        "DnsSearch": list(host.dns_search),
+        "Dns": list(host.dns) or None,
+        "DnsOptions": list(host.dns_options) or None,
+        "DnsSearch": list(host.dns_search) or None,
         "ExtraHosts": list(host.extra_hosts) or None,
         "GroupAdd": list(host.group_add) or None,
         "IpcMode": host.ipc_mode or "private",
@@ -216,8 +217,8 @@ def _host_config(view: views.ContainerView) -> Document:
         "Isolation": "",
         "CgroupParent": host.cgroup_parent,
         **limits.shown(host),
-        "MaskedPaths": None if host.masked_paths is None else list(host.masked_paths),
-        "ReadonlyPaths": None if host.readonly_paths is None else list(host.readonly_paths),
+        "MaskedPaths": limits.paths(host, host.masked_paths, build.MASKED),
+        "ReadonlyPaths": limits.paths(host, host.readonly_paths, build.READONLY),
         "PrestartHooks": list(host.prestart_hooks),
         "PoststopHooks": list(host.poststop_hooks),
     }

@@ -119,18 +119,19 @@ def restart_policy(policy: schema.RestartPolicy) -> container.RestartPolicy:
     """Raises InvalidInput in Docker's sentences."""
     name = policy.Name or "no"
     if name not in ("no", "always", "unless-stopped", "on-failure"):
-        raise errors.InvalidInput(f"invalid restart policy '{name}'")
+        known = "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        raise errors.InvalidInput(f"invalid restart policy: unknown policy '{name}'; {known}")
     if policy.MaximumRetryCount < 0:
-        raise errors.InvalidInput("maximum retry count cannot be negative")
+        raise errors.InvalidInput("invalid restart policy: maximum retry count cannot be negative")
     if policy.MaximumRetryCount and name != "on-failure":
-        raise errors.InvalidInput(f"maximum retry count cannot be used with restart policy '{name}'")
+        raise errors.InvalidInput("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     return container.RestartPolicy(name=name, maximum_retry_count=policy.MaximumRetryCount)
 
 
 def _host(document: schema.Create) -> container.HostConfig:
     host = document.HostConfig
     if host.Isolation not in ("", "default"):
-        raise errors.InvalidInput(f"Invalid isolation: \"{host.Isolation}\" - linux only supports 'default'")
+        raise errors.InvalidInput(f"invalid isolation ({errors.shown(host.Isolation)}): linux only supports 'default'")
     return container.HostConfig(
         mounts=mounts.from_host_config(host),
         resources=limits.resources(host),

@@ -43,6 +43,7 @@ class VolumeOptions(Struct):
     """HostConfig.Mounts[].VolumeOptions."""
 
     NoCopy: bool = False
+    Subpath: str = ""
     Labels: dict[str, str] = field(default_factory=dict)
     DriverConfig: DriverConfig = field(default_factory=DriverConfig)
 
