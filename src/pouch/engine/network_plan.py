@@ -35,7 +35,7 @@ def check(config: network.NetworkConfig) -> network.NetworkConfig:
     """
     name = config.name
     if not name:
-        raise errors.InvalidInput("network name cannot be empty")
+        raise errors.InvalidInput("invalid name: name is empty")
     if not _NAME.fullmatch(name) or len(name) > _NAME_LONGEST:
         raise errors.InvalidInput(
             f"invalid network name {errors.shown(name)!r}", hint="a letter or a digit, then letters, digits, _ . and -"

@@ -202,11 +202,11 @@ def rlimit(name: str) -> tuple[int, int]:
 
 
 def signal_number(text: str) -> int:
-    """`KILL`, `sigkill`, `9`, `RTMIN+3`, `SIGRTMAX-2` as a number. InvalidInput("Invalid signal: X") otherwise."""
+    """`KILL`, `sigkill`, `9`, `RTMIN+3`, `SIGRTMAX-2` as a number. InvalidInput("invalid signal: X") otherwise."""
     number = _signal_number(text.strip().upper())
     if not 1 <= number <= _HIGHEST_SIGNAL:
         hint = "expected a name such as TERM, SIGHUP or RTMIN+3, or a number from 1 to 64"
-        raise errors.InvalidInput(f"Invalid signal: {text}", hint=hint)
+        raise errors.InvalidInput(f"invalid signal: {text}", hint=hint)
     return number
 
 

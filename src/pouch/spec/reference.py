@@ -90,7 +90,7 @@ class Reference:
         domain, path = _split_domain(name)
         if path != path.lower():
             raise errors.InvalidInput(
-                f'invalid reference format: repository name ("{errors.shown(path)}") must be lowercase', hint=_HINT
+                f"invalid reference format: repository name ({errors.shown(path)}) must be lowercase", hint=_HINT
             )
         if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
             raise _invalid(text)

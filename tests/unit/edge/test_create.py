@@ -197,7 +197,10 @@ def test_network_and_logs():
         (b'{"Image":"i","NetworkDisabled":true,"HostConfig":{"NetworkMode":"host"}}', "none"),
         (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"lan":{}}}}', "lan"),
         (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"lan":{},"default":{}}}}', "bridge"),
-        (b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"lan":{}}},"HostConfig":{"NetworkMode":"bridge"}}', "bridge"),
+        (
+            b'{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"lan":{}}},"HostConfig":{"NetworkMode":"bridge"}}',
+            "bridge",
+        ),
     ],
 )
 def test_the_network_is_the_bridge_unless_another_is_named(document, mode):

@@ -88,7 +88,7 @@ Resources = container.Resources
         ({"host": HostConfig(pid_mode="other")}, "invalid PID mode: other"),
         ({"host": HostConfig(runtime="kata")}, "unknown or invalid runtime name: kata"),
         ({"host": HostConfig(cap_add=("FLY",))}, "invalid CapAdd: unknown capability"),
-        ({"host": HostConfig(log_driver="fluentd")}, "plugin \"fluentd\" not found"),
+        ({"host": HostConfig(log_driver="fluentd")}, 'plugin "fluentd" not found'),
         ({"host": HostConfig(log_options={"max-size": "ten"})}, "invalid value for max-size: 'ten'"),
         ({"host": HostConfig(resources=Resources(memory=1024))}, "Minimum memory limit allowed is 6MB"),
         ({"host": HostConfig(resources=Resources(memory_swap=1 << 30))}, "You should always set the Memory limit"),

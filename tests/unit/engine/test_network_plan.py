@@ -45,7 +45,7 @@ def test_the_pool_of_ipv4_comes_first_whatever_order_a_client_sends():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"name": ""}, errors.InvalidInput, "network name cannot be empty"),
+        ({"name": ""}, errors.InvalidInput, "invalid name: name is empty"),
         ({"name": "a b"}, errors.InvalidInput, "invalid network name 'a b'"),
         ({"name": "x" * 256}, errors.InvalidInput, "invalid network name"),
         ({"name": "bridge"}, errors.Forbidden, "operation is not permitted on predefined bridge network"),

@@ -123,9 +123,9 @@ class TestSignals:
         ],
     )
     def test_anything_else_is_refused_in_docker_s_sentence(self, text):
-        with pytest.raises(errors.InvalidInput, match="Invalid signal: ") as caught:
+        with pytest.raises(errors.InvalidInput, match="invalid signal: ") as caught:
             process.signal_number(text)
-        assert caught.value.message == f"Invalid signal: {text}"
+        assert caught.value.message == f"invalid signal: {text}"
 
 
 class TestStatus:

@@ -79,7 +79,7 @@ def test_what_is_no_reference_is_refused_in_dockers_words(text):
 
 
 def test_capital_letters_are_named():
-    with pytest.raises(errors.InvalidInput, match=r'repository name \("library/Busybox"\) must be lowercase'):
+    with pytest.raises(errors.InvalidInput, match=r"repository name \(library/Busybox\) must be lowercase"):
         Reference.parse("Busybox")
 
 
