@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
 import shutil
 import ssl
@@ -259,3 +260,26 @@ async def test_the_certificates_of_the_document_are_taken(tmp_path):
         await client.ask("GET", "/_ping")
         assert (await client.answer()).status == 200
         await client.leave()
+
+
+async def test_rubbish_of_strangers_leaves_the_door_as_it_was(authority, files, caplog):
+    """Cut and changed beginnings of a real handshake, and bytes of no kind: each connection ends, nothing is logged as our failure."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        presenting(authority).wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    hello, dice = outgoing.read(), random.Random(7)
+    async with serving(mutual(authority, files)) as (engine, http, port):
+        for number in range(60):
+            rubbish = bytearray(hello if number % 3 else dice.randbytes(200))
+            for _ in range(number % 7):
+                rubbish[dice.randrange(len(rubbish))] = dice.randrange(256)
+            async with connected(port) as client:
+                await client.send(bytes(rubbish[: dice.randrange(1, len(rubbish) + 1)]))
+                if number % 2:
+                    client.end_input()
+                    await client.reader.read()
+        while http._gate._tasks:
+            await asyncio.sleep(0.001)
+        assert (await ping(port, presenting(authority, authority.client()))).status == 200
+        assert engine.calls == []
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
