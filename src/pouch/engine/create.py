@@ -183,7 +183,7 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
     log_size(host.log_options, 0)
     for member, names in (("CapAdd", host.cap_add), ("CapDrop", host.cap_drop)):
         for text in names:
-            capabilities.check(member, text)
+            capabilities.name(text, member)
     build.security_options(host.security_opt)
     limits.check(host.resources)
     limits.check_devices(host)

@@ -79,7 +79,7 @@ def test_cap_add_and_drop_follow_dockers_rule(add, drop, has, lacks):
 
 
 def test_an_unknown_capability_is_refused_by_name():
-    with pytest.raises(errors.InvalidInput, match='invalid capability: "FLY"'):
+    with pytest.raises(errors.InvalidInput, match='invalid CapAdd: unknown capability: "CAP_FLY"'):
         capabilities.name("FLY")
 
 

@@ -70,14 +70,15 @@ def _changed(record: records.Record, base: frozenset[str]) -> frozenset[str]:
     return frozenset(found - {one for one in dropped if one != "ALL"})
 
 
-def name(text: str) -> str:
-    """`net_admin`, `CAP_NET_ADMIN` or `all` in the kernel's spelling. Raises InvalidInput with Docker's sentence."""
+def name(text: str, member: str = "CapAdd") -> str:
+    """`net_admin`, `CAP_NET_ADMIN` or `all` in the kernel's spelling. Raises InvalidInput with Docker's sentence about this member."""
     upper = text.upper()
     if upper == "ALL":
         return upper
     spelled = upper if upper.startswith("CAP_") else f"CAP_{upper}"
     if spelled not in ALL:
-        raise errors.InvalidInput(f'invalid capability: "{text}"', hint="see capabilities(7), for example NET_ADMIN")
+        wrong = f'invalid {member}: unknown capability: "{errors.shown(spelled)}"'
+        raise errors.InvalidInput(wrong, hint="see capabilities(7), for example NET_ADMIN")
     return spelled
 
 
