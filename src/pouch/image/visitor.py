@@ -18,7 +18,7 @@ import signal
 import stat
 import sys
 
-from pouch.image import gathering, putting, standing, tar, tarwriter, unpacker
+from pouch.image import tar
 from pouch.kernel import confine, libc
 from pouch.spec import errors
 
@@ -31,6 +31,8 @@ KEPT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD"
 _MOST_LINKS = 40
 """As the kernel follows (path_resolution(7))."""
 _MOST_WARNINGS = 20
+_NEEDED = {"stat": (), "get": ("gathering", "tarwriter"), "put": ("putting", "unpacker")}
+"""Modules of this room, by errand: each costs milliseconds, and none can be imported inside."""
 _ACCOUNTS, _GROUPS = b"/etc/passwd", b"/etc/group"
 _LARGEST_FILE = 1 << 22
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -54,12 +56,21 @@ class Visit:
         """The directory that is put into, links followed."""
         self._warnings: list[str] = []
 
+    @property
+    def _runs(self) -> bool:
+        """Whether the container does."""
+        return bool(self._request["mount_namespace"] >= 0)
+
     def run(self) -> int:
         """Do it, and say how it went. The exit code."""
         stage = tar_fd = said = -1
         ended: Said = {}
         try:
+            for name in (*_NEEDED[self._request["what"]], *(() if self._runs else ("standing",))):
+                __import__(f"pouch.image.{name}")
             if self._request["what"] == "put":
+                from pouch.image import unpacker  # noqa: PLC0415 - see _NEEDED
+
                 signal.signal(signal.SIGTERM, _leave)
                 stage, tar_fd, said = unpacker.first_stage(0, self._report, *self._namespaces())
             self._enter()
@@ -88,6 +99,8 @@ class Visit:
 
     def _first(self, stage: int, said: int, ended: Said) -> Said:
         """What went wrong first: a stream that cannot be decompressed also ends the tar too early."""
+        from pouch.image import unpacker  # noqa: PLC0415 - see _NEEDED
+
         kind, message = unpacker.first(stage, said, str(ended.get("error", "")), str(ended.get("message", "")))
         return {"error": kind, "message": message} if kind else {}
 
@@ -100,11 +113,13 @@ class Visit:
         os.umask(0)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        if self._request["mount_namespace"] >= 0:
+        if self._runs:
             user = self._request["user_namespace"]
             confine.join(self._request["mount_namespace"], user if user >= 0 else None)
             root = "/"
         else:
+            from pouch.image import standing  # noqa: PLC0415 - see _NEEDED
+
             root = standing.lay(self._request)
         for fd in self._namespaces():
             os.close(fd)
@@ -116,6 +131,8 @@ class Visit:
     # -- errands ------------------------------------------------------------------------------------------------------
 
     def _get(self) -> None:
+        from pouch.image import gathering, tarwriter  # noqa: PLC0415 - see _NEEDED
+
         self._say(self._found())
         writer = tarwriter.Writer(_Output())
         gatherer = gathering.Gatherer(writer, self._warnings.append, self._request["hidden"])
@@ -123,6 +140,8 @@ class Visit:
         writer.close()
 
     def _put(self, tar_fd: int) -> None:
+        from pouch.image import putting  # noqa: PLC0415 - see _NEEDED
+
         place = self._directory()
         owner = self._owner(self._request["owner"]) if self._request["owner"] else None
         confine.at(place, "the directory in the container")
