@@ -302,6 +302,8 @@ def unlimit(cgroups_path: str, controller: str, *, layout: Layout | None = None)
                 fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise errors.KernelError("open", path, error.errno or errno.EIO) from error
             try:
                 os.write(fd, value.encode())
             except OSError as error:
