@@ -42,6 +42,8 @@ def played(where: player.Where, chapter: str, image: str) -> list[player.Step]:
             chapters.ALL[chapter](session)
         finally:
             emptied(session)
+        for line in session.slow:
+            print(f"  {line}", flush=True)
         return session.steps
 
 

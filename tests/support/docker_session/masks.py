@@ -19,13 +19,19 @@ _PLAIN = (
     (re.compile(rf"\b{_SPAN} ago"), "<span> ago"),
     (re.compile(rf"\bUp {_SPAN}"), "Up <span>"),
     (re.compile(r"(?<![0-9a-fA-F:])(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![0-9a-fA-F:])"), "<mac>"),
-    (re.compile(r"\bexecDuration=\d+"), "execDuration=<n>"),
+    (re.compile(r"\b(endpoint) [a-z]+_[a-z]+\d?\b"), r"\1 <name>"),
+    (re.compile(r"\bexecDuration(=|\":\")\d+"), r"execDuration\1<n>"),
+    (re.compile(r'^time="[^"]*" level=error msg="Can\'t (?:add file|close tar writer).*\n', re.MULTILINE), ""),
     (re.compile(r"[ \t]{2,}"), "  "),
     (re.compile(r"[ \t]+$", re.MULTILINE), ""),
 )
 EXTRA = {
     "sizes": (re.compile(r"\b\d+(?:\.\d+)?(?: ?[kKMGT]i?)?B\b"), "<size>"),
     "percents": (re.compile(r"\b\d+(?:\.\d+)?%"), "<percent>"),
+    "cpus": (
+        re.compile(r"(?<=to )\d+\.\d\d|(?<=only )\d+(?= CPUs)|(?<=available: )[\d,-]+|(?<=maximum is )\d+"),
+        "<n>",
+    ),
     "numbers": (re.compile(r"\b\d+\b"), "<n>"),
     "ports": (re.compile(r":(?:3[2-9]|4\d|5\d|60)\d{3}\b"), ":<port>"),
     "clock": (re.compile(r"\b\d\d:\d\d(?::\d\d)?\b"), "<clock>"),

@@ -15,6 +15,7 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -22,6 +23,11 @@ from support.docker_session import masks
 
 LINE_SECONDS = 60.0
 """The longest that a line may take."""
+PATIENCE_SECONDS = 20.0
+"""The longest that `until` asks."""
+LONG_SECONDS = 2.0
+REMARK = "# until "
+"""How a line begins that is no command of the session's."""
 _CHUNK = 65536
 
 
@@ -52,6 +58,8 @@ class Session:
     def __init__(self, where: Where, directory: str, archive: str) -> None:
         self.directory = f"{directory}/here"
         self.steps: list[Step] = []
+        self.slow: list[str] = []
+        """Lines that took long, for whoever makes the session shorter."""
         self._where = where
         self._masks = masks.Masks((*where.literal, (self.directory, "<here>")))
         os.makedirs(self.directory)
@@ -79,8 +87,11 @@ class Session:
 
     def run(self, line: str, *, mask: Iterable[str] = (), sort: bool = False) -> Step:
         """Type a line and keep what it says. mask: names of masks.EXTRA; sort: the order of stdout's lines is nobody's promise."""
-        process = self._started(line)
-        return self._kept(line, process, mask, sort=sort)
+        began = time.monotonic()
+        step = self._kept(line, self._started(line), mask, sort=sort)
+        if (seconds := time.monotonic() - began) > LONG_SECONDS:
+            self.slow.append(f"{seconds:.1f} s: {line}")
+        return step
 
     def prepare(self, line: str) -> str:
         """Type a line that is no part of the session: it must succeed. Its stdout."""
@@ -107,14 +118,14 @@ class Session:
         self._kept(line, process, mask, sort=sort)
 
     def until(self, line: str, wanted: str) -> None:
-        """Ask until the answer is this one."""
-        deadline = time.monotonic() + LINE_SECONDS
-        while (found := self._ended(self._started(line), line)[0].strip()) != wanted:
-            assert time.monotonic() < deadline, f"{line}: {found!r} instead of {wanted!r}"
+        """Ask until the answer is this one. It stands in the session as a remark with the answer, after a while also with a wrong one."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (found := self._ended(self._started(line), line)[0].strip()) != wanted and time.monotonic() < deadline:
             time.sleep(0.05)
+        self.steps.append(Step(f"{REMARK}{line}", 0, self._masks.masked(found).splitlines(), []))
 
     def terminal(self, line: str, answers: Iterable[tuple[str, str]] = (), *, mask: Iterable[str] = ()) -> Step:
-        """Type a line at a terminal. answers: what to wait for, and what to type then. stdout has all that the terminal showed."""
+        """Type a line at a terminal. answers: what to wait for ("": raw mode), and what to type then. All that it shows is stdout."""
         ours, theirs = pty.openpty()
         try:
             process = self._where.start(
@@ -176,12 +187,12 @@ def _conversation(terminal: int, answers: list[tuple[str, str]], line: str) -> s
     shown, seen = b"", 0
     deadline = time.monotonic() + LINE_SECONDS
     while True:
-        while answers and (at := shown.find(answers[0][0].encode(), seen)) >= 0:
-            seen = at + len(answers[0][0].encode())
+        while answers and (at := _reached(terminal, shown, answers[0][0].encode(), seen)) >= 0:
+            seen = at
             os.write(terminal, answers.pop(0)[1].encode())
         left = deadline - time.monotonic()
         assert left > 0, f"{line}: no end within {LINE_SECONDS:.0f} s, shown: {shown!r}"
-        if not select.select([terminal], [], [], min(left, 1.0))[0]:
+        if not select.select([terminal], [], [], min(left, 0.05))[0]:
             continue
         try:
             piece = os.read(terminal, _CHUNK)
@@ -191,3 +202,11 @@ def _conversation(terminal: int, answers: list[tuple[str, str]], line: str) -> s
             break
         shown += piece
     return shown.decode(errors="backslashreplace")
+
+
+def _reached(terminal: int, shown: bytes, awaited: bytes, seen: int) -> int:
+    """Where what is awaited ends; -1 while it is not there. "": that its echo is off, as a command takes it over."""
+    if not awaited:
+        return -1 if termios.tcgetattr(terminal)[3] & termios.ECHO else len(shown)
+    at = shown.find(awaited, seen)
+    return -1 if at < 0 else at + len(awaited)

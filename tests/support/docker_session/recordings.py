@@ -17,6 +17,7 @@ from support.docker_session import player
 
 DATA = pathlib.Path(__file__).parents[2] / "clients" / "data"
 STREAMS = ("exit", "stdout", "stderr")
+_NUMBER = re.compile(r"<id (\w+)")
 
 
 @dataclasses.dataclass
@@ -67,8 +68,55 @@ def write(recording: Recording) -> None:
 
 def differences(client: str) -> dict[tuple[str, str], Difference]:
     """Those of a command line's version, by chapter and line."""
-    found = [Difference(**one) for one in json.loads((DATA / "differences.json").read_text(encoding="utf-8"))]
+    found = [Difference(**one) for one in _declared()["lines"]]
     return {(one.chapter, one.line): one for one in found if not one.clients or client in one.clients}
+
+
+def everywhere() -> list[tuple[re.Pattern[str], str]]:
+    """What pouchd may say besides in any line of stderr, and why."""
+    return [(re.compile(one["stderr"]), one["why"]) for one in _declared()["everywhere"]]
+
+
+def aligned(theirs: list[player.Step], mine: list[player.Step]) -> list[player.Step]:
+    """Our steps with the numbers that ids have in the recording: what is one thing here must be one thing there.
+
+    Two ids belong together by the first lines that are otherwise equal. One that has no counterpart is `<id ours>`.
+    """
+    pairs: dict[str, str] = {}
+    taken: set[str] = set()
+
+    def learn(one: str, other: str) -> None:
+        if _NUMBER.sub("", one) == _NUMBER.sub("", other):
+            for wanted, found in zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=True):
+                if found not in pairs and wanted not in taken:
+                    pairs[found] = wanted
+                    taken.add(wanted)
+
+    def rewritten(line: str) -> str:
+        return _NUMBER.sub(lambda found: f"<id {pairs.get(found[1], 'ours')}", line)
+
+    done = []
+    for one, other in zip(theirs, mine, strict=True):
+        for ours, wanted in ((other.stdout, one.stdout), (other.stderr, one.stderr)):
+            for pair in zip(wanted, ours, strict=False):
+                learn(*pair)
+        changed = {
+            "stdout": [rewritten(line) for line in other.stdout],
+            "stderr": [rewritten(line) for line in other.stderr],
+        }
+        done.append(dataclasses.replace(other, **changed))
+    return done
+
+
+def bare(step: player.Step) -> player.Step:
+    """What pouchd said without what it may say besides."""
+    kept = [line for line in step.stderr if not any(pattern.fullmatch(line) for pattern, _ in everywhere())]
+    return dataclasses.replace(step, stderr=kept)
+
+
+def _declared() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DATA / "differences.json").read_text(encoding="utf-8"))
+    return found
 
 
 def expected(chapter: str, step: player.Step, meant: dict[tuple[str, str], Difference]) -> player.Step:
@@ -78,7 +126,7 @@ def expected(chapter: str, step: player.Step, meant: dict[tuple[str, str], Diffe
 
 
 def told_apart(wanted: player.Step, found: player.Step) -> str:
-    """The differences between two steps as lines; "" where they are equal."""
+    """The differences between two steps as lines, dockerd's and pouchd's; "" where they are equal."""
     lines = []
     for stream in STREAMS:
         one, other = getattr(wanted, stream), getattr(found, stream)
@@ -90,9 +138,10 @@ def told_apart(wanted: player.Step, found: player.Step) -> str:
 
 
 def declare(chapter: str, wanted: player.Step, found: player.Step, why: str) -> None:
-    """Add a difference to the data."""
-    file = DATA / "differences.json"
-    kept = json.loads(file.read_text(encoding="utf-8"))
+    """Add a difference to the data, instead of one that is there for the line."""
+    kept = _declared()
     said = {name: getattr(found, name) for name in STREAMS if getattr(found, name) != getattr(wanted, name)}
-    kept.append({"chapter": chapter, "line": wanted.line, "why": why, "said": said})
-    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept["lines"] = [one for one in kept["lines"] if (one["chapter"], one["line"]) != (chapter, wanted.line)]
+    kept["lines"].append({"chapter": chapter, "line": wanted.line, "why": why, "said": said})
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
+    (DATA / "differences.json").write_text(text + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ def play(session: player.Session) -> None:
     run = session.run
     run("docker ps")
     run("docker run --name hello busybox echo hello")
+    session.until("docker inspect --format '{{.State.Status}}' hello", "exited")
     run("docker ps")
     run("docker ps --all")
     run("docker ps --all --quiet")
