@@ -64,6 +64,7 @@ DOORS = {
     "msgspec": {
         "edge/http/filters.py",  # JSON in a query
         "edge/http/message.py",  # answers
+        "edge/http/openapi.py",  # schemas of the structs that requests bring
         "edge/http/schema/*",  # requests
         "engine/network_shelf.py",  # what the database keeps of a network
         "engine/record.py",  # what the database keeps of a container
