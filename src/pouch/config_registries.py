@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
-from urllib.parse import urlsplit
 
 from pouch import config_values
 from pouch.image.registry import hosts
-from pouch.spec import reference
+from pouch.spec import reference, registry_address
 
 _TABLE = ("mirrors", "insecure", "plain-http", "ca", "certificate", "key")
 
@@ -18,7 +16,7 @@ def mirrors(value: object) -> object:
     found = config_values.texts(value)
     assert isinstance(found, tuple)
     for url in found:
-        if not _is_url(url) or "@" in url:
+        if not registry_address.is_mirror(url):
             raise ValueError(f"http://HOST[:PORT] or https://HOST[:PORT] for each ({url!r} is none)")
     return found
 
@@ -28,7 +26,7 @@ def insecure(value: object) -> object:
     found = config_values.texts(value)
     assert isinstance(found, tuple)
     for rule in found:
-        if not reference.is_domain(rule) and not _is_network(rule):
+        if not registry_address.is_insecure(rule):
             raise ValueError(f"HOST, HOST:PORT or a network as 10.0.0.0/8 for each ({rule!r} is none)")
     return found
 
@@ -58,7 +56,7 @@ def namespace(value: object) -> object:
 
 def proxy(value: object) -> object:
     """A proxy's URL; empty: that of the environment."""
-    if not isinstance(value, str) or (value and not _is_url(value)):
+    if not isinstance(value, str) or (value and not registry_address.is_url(value)):
         raise ValueError("http://[USER:PASSWORD@]HOST[:PORT]")
     return value
 
@@ -109,22 +107,3 @@ def _file(name: object, key: str, value: object) -> str:
     if not isinstance(value, str) or (value and not value.startswith("/")):
         raise ValueError(f"an absolute path for {key} of {name}")
     return value
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    printable = text.isascii() and text.isprintable() and " " not in text
-    plain = not parts.query and not parts.fragment and port != 0
-    return printable and plain and parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True

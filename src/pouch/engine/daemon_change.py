@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 
 import msgspec
 
 from pouch.engine import settings as engine_settings
-from pouch.spec import change, errors
+from pouch.spec import change, errors, registry_address
 from pouch.store import db
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class _Kept(msgspec.Struct):
 
 
 def check(wanted: change.DaemonChange) -> None:
-    """Raises InvalidInput. Addresses of registries and proxies are the edge's to check, as the file's are."""
+    """Raises InvalidInput."""
+    _check_addresses(wanted)
     for label in wanted.labels or ():
         name, equals, _ = label.partition("=")
         if not name or not equals or not label.isprintable():
@@ -58,6 +60,30 @@ def check(wanted: change.DaemonChange) -> None:
     ):
         if value is not None and not 0 < value < most:
             raise errors.InvalidInput(f"invalid {name} {value}: expected a whole number, 1 or more")
+
+
+def _check_addresses(wanted: change.DaemonChange) -> None:
+    """As in the configuration file."""
+    proxies = tuple(filter(None, (wanted.http_proxy, wanted.https_proxy)))
+    for what, texts, good, expected in (
+        (
+            "RegistryMirrors",
+            wanted.registry_mirrors,
+            registry_address.is_mirror,
+            "http://HOST[:PORT] or https://HOST[:PORT]",
+        ),
+        (
+            "InsecureRegistries",
+            wanted.insecure_registries,
+            registry_address.is_insecure,
+            "HOST, HOST:PORT or a network",
+        ),
+        ("proxy", proxies, registry_address.is_url, "http://[USER:PASSWORD@]HOST[:PORT]"),
+    ):
+        for text in texts or ():
+            if not good(text):
+                shown = errors.shown(re.sub(r"//[^/@]*@", "//...@", text))  # passwords in addresses
+                raise errors.InvalidInput(f"{what}: {shown!r} is not valid: expected {expected}")
 
 
 def applied(

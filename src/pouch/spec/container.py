@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 
 from pouch.spec import health, network, volume
 
+MASKED_PATHS = tuple(
+    "/proc/asound /proc/acpi /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats "
+    "/proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap".split()
+)
+READONLY_PATHS = tuple("/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split())
+"""What of /proc and /sys nobody sees, and what nobody writes, but for privileged containers: Docker's lists."""
+
 
 class Status(enum.StrEnum):
     """Docker's container states."""

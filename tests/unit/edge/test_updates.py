@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from support import edge_client
 
-from pouch.edge.http import limits, translate, updates
+from pouch.edge.http import limits, translate
 from pouch.edge.http.schema import container as schema
 from pouch.edge.http.schema import decode
-from pouch.edge.http.schema import update as update_schema
 from pouch.spec import change, container, errors
 
 EVERYTHING = b"""{"Image": "i", "HostConfig": {
@@ -113,18 +112,3 @@ async def test_the_daemons_configuration_is_read_as_its_file_is():
         assert (await daemon.request("POST", "/v1.43/daemon/update", document)).status == 200
         (wanted,) = daemon.engine.call("updates.update_daemon")
         assert wanted == change.DaemonChange(labels=("a=b",), registry_mirrors=(), log_level="debug", stop_timeout=4)
-
-
-@pytest.mark.parametrize(
-    ("document", "sentence"),
-    [
-        ({"RegistryMirrors": ["nowhere"]}, "RegistryMirrors"),
-        ({"InsecureRegistries": ["http://a"]}, "InsecureRegistries"),
-        ({"HttpProxy": "ftp://user:secret@host"}, "HttpProxy: ftp://...@host is not valid"),
-    ],
-)
-def test_a_wrong_address_is_named_without_its_password(document, sentence):
-    with pytest.raises(errors.InvalidInput) as caught:
-        updates.daemon_change(update_schema.Daemon(**document))
-    assert sentence in caught.value.message
-    assert "secret" not in caught.value.message

@@ -30,6 +30,10 @@ def database(tmp_path):
         ({"log_level": "loud"}, "invalid log level 'loud'"),
         ({"stop_timeout": 0}, "invalid StopTimeout 0"),
         ({"shm_size": -1}, "invalid ShmSize -1"),
+        ({"registry_mirrors": ("nowhere",)}, "RegistryMirrors: 'nowhere' is not valid"),
+        ({"registry_mirrors": ("http://user:secret@host",)}, "'http://...@host' is not valid"),
+        ({"insecure_registries": ("http://a",)}, "InsecureRegistries: 'http://a' is not valid"),
+        ({"http_proxy": "ftp://user:secret@host"}, "proxy: 'ftp://...@host' is not valid"),
     ],
 )
 def test_a_wrong_value_is_refused(wanted, sentence):

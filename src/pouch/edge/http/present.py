@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pouch.edge.http import endpoints, limits, mounts, ports, times
 from pouch.engine import views
-from pouch.engine.specbuild import build
 from pouch.spec import container, health
 
 Document = dict[str, object]
@@ -217,8 +216,8 @@ def _host_config(view: views.ContainerView) -> Document:
         "Isolation": "",
         "CgroupParent": host.cgroup_parent,
         **limits.shown(host),
-        "MaskedPaths": limits.paths(host, host.masked_paths, build.MASKED),
-        "ReadonlyPaths": limits.paths(host, host.readonly_paths, build.READONLY),
+        "MaskedPaths": limits.paths(host, host.masked_paths, container.MASKED_PATHS),
+        "ReadonlyPaths": limits.paths(host, host.readonly_paths, container.READONLY_PATHS),
         "PrestartHooks": list(host.prestart_hooks),
         "PoststopHooks": list(host.poststop_hooks),
     }

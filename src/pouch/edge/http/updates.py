@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
-from pouch import config_registries, config_values
 from pouch.edge.http import limits, message, translate
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.edge.http.schema import decode
@@ -58,29 +54,20 @@ def container_change(document: schema.Update) -> change.ContainerChange:
     )
 
 
-_READERS: dict[str, tuple[str, Callable[[object], object]]] = {
-    "RegistryMirrors": ("registry_mirrors", config_registries.mirrors),
-    "InsecureRegistries": ("insecure_registries", config_registries.insecure),
-    "HttpProxy": ("http_proxy", config_registries.proxy),
-    "HttpsProxy": ("https_proxy", config_registries.proxy),
-    "NoProxy": ("no_proxy", config_values.text),
-    "Labels": ("labels", config_values.texts),
-}
-
-
 def daemon_change(document: schema.Daemon) -> change.DaemonChange:
-    """What is to be different, of the same values as in the configuration file. Raises InvalidInput."""
-    found: dict[str, object] = {}
-    for member, (name, read) in _READERS.items():
-        value = getattr(document, member)
-        try:
-            found[name] = None if value is None else read(value)
-        except ValueError as error:
-            shown = errors.shown(re.sub(r"//[^/@]*@", "//...@", str(value)))  # passwords in addresses
-            raise errors.InvalidInput(f"{member}: {shown} is not valid: expected {error}") from None
+    """What is to be different."""
+
+    def texts(value: list[str] | None) -> tuple[str, ...] | None:
+        return None if value is None else tuple(value)
+
     return change.DaemonChange(
+        labels=texts(document.Labels),
         log_level=document.LogLevel,
+        registry_mirrors=texts(document.RegistryMirrors),
+        insecure_registries=texts(document.InsecureRegistries),
+        http_proxy=document.HttpProxy,
+        https_proxy=document.HttpsProxy,
+        no_proxy=document.NoProxy,
         stop_timeout=document.StopTimeout,
         shm_size=document.ShmSize,
-        **found,  # type: ignore[arg-type]
     )

@@ -18,12 +18,6 @@ RANGE = 65536
 RUNTIME_ANNOTATIONS = "run.oci."
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-MASKED = tuple(
-    "/proc/asound /proc/acpi /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats "
-    "/proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap".split()
-)
-READONLY = tuple("/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split())
-
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -235,8 +229,8 @@ def _linux(
     if not (host.privileged or security.system_paths_unconfined):
         machine = given.machine
         masked, readonly = (machine.masked_paths, machine.readonly_paths) if machine else (None, None)
-        linux["maskedPaths"] = list(_first(host.masked_paths, masked, MASKED))
-        linux["readonlyPaths"] = list(_first(host.readonly_paths, readonly, READONLY))
+        linux["maskedPaths"] = list(_first(host.masked_paths, masked, container.MASKED_PATHS))
+        linux["readonlyPaths"] = list(_first(host.readonly_paths, readonly, container.READONLY_PATHS))
     filtered = _seccomp(given, allowed, security)
     if filtered is not None:
         linux["seccomp"] = filtered
