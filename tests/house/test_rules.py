@@ -66,6 +66,7 @@ DOORS = {
         "edge/http/message.py",  # answers
         "edge/http/openapi.py",  # schemas of the structs that requests bring
         "edge/http/schema/*",  # requests
+        "engine/daemon_change.py",  # what the database keeps of changed settings
         "engine/network_shelf.py",  # what the database keeps of a network
         "engine/record.py",  # what the database keeps of a container
         "engine/specbuild/build.py",  # the OCI runtime's config.json

@@ -228,7 +228,9 @@ def test_a_daemon_that_stops_meanwhile_leaves_it_to_the_next_one(make_daemon):
 def test_a_machine_keeps_its_identity_on_another_release(rich):
     """systemd 252 to 257: ready means booted."""
     old, new = machines.load(rich, machines.DEBIAN12), machines.load(rich, machines.DEBIAN13)
-    rich.out("run", "-d", "--name", "box", "--rich", "-v", "box-home:/home", "--stop-timeout", "3", old, "sleep", "1000")
+    rich.out(
+        "run", "-d", "--name", "box", "--rich", "-v", "box-home:/home", "--stop-timeout", "3", old, "sleep", "1000"
+    )
     machines.ready(rich, "box")
 
     def identity():
