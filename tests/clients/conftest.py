@@ -71,7 +71,7 @@ def docker_client() -> str:
             versions.append(recordings.client_version(program))
             if recordings.path(versions[-1]).exists():
                 return program
-    known = ", ".join(sorted(path.stem for path in recordings.DATA.glob("docker-*.json")))
+    known = ", ".join(sorted(path.stem for path in recordings.DATA.glob("docker-[0-9]*.json")))
     pytest.skip(f"needs a docker command of a version that is recorded ({known}), found: {versions or 'none'}")
 
 

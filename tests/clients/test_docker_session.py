@@ -11,7 +11,7 @@ import pytest
 from support import leaks
 from support.docker_session import chapters, engines, player, recordings
 
-RECORDED = {path.stem.partition("-")[2] for path in recordings.DATA.glob("docker-*.json")}
+RECORDED = {path.stem.partition("-")[2] for path in recordings.DATA.glob("docker-[0-9]*.json")}
 NEWEST = max(RECORDED, key=lambda version: [int(part) for part in version.split(".")])
 
 Play = Callable[[str], list[player.Step]]

@@ -109,8 +109,13 @@ def aligned(theirs: list[player.Step], mine: list[player.Step]) -> list[player.S
 
 
 def bare(step: player.Step) -> player.Step:
-    """What pouchd said without what it may say besides."""
-    kept = [line for line in step.stderr if not any(pattern.fullmatch(line) for pattern, _ in everywhere())]
+    """What pouchd said without what it may say besides. Old command lines end an error with a full stop: it stays with the sentence."""
+    kept: list[str] = []
+    for line in step.stderr:
+        if not any(pattern.fullmatch(line) for pattern, _ in everywhere()):
+            kept.append(line)
+        elif kept and line.endswith("."):
+            kept[-1] += "."
     return dataclasses.replace(step, stderr=kept)
 
 
