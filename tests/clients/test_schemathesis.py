@@ -27,7 +27,12 @@ def as_it_is(_context: Any, value: Any) -> bytes:
 
 
 EXAMPLES = int(os.environ.get("POUCH_SCHEMATHESIS", "6"))
-FEW = {"POST /exec/{name}/resize": 2, "GET /images/search": 2, "GET /distribution/{name}/json": 2}
+FEW = {
+    "POST /exec/{name}/resize": 2,
+    "GET /images/search": 2,
+    "POST /images/search": 2,
+    "GET /distribution/{name}/json": 2,
+}
 """They wait seconds for what does not come: an exec that nobody starts, a registry that is not there."""
 SECONDS = 20.0
 READ = 1 << 16

@@ -18,6 +18,7 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
         Route("POST", "/images/load", noun.load, changes=True),
         Route("POST", "/images/bootstrap", noun.bootstrap, changes=True),
         Route("GET", "/images/get", noun.save),
+        Route("GET", "/images/save", noun.save),
         Route("GET", "/images/{name}/get", noun.save),
     )
 
@@ -42,8 +43,8 @@ class Archives:
         return Stream(message.JSON, await streams.begun(pieces), must_finish=True)
 
     async def save(self, request: Request) -> Answer:
-        """`docker save`, of one image or of several; our own: `format` and `compression`."""
-        names = (request.name,) if request.name else request.texts("names")
+        """`docker save`, of one image or of several; our own: `format` and `compression`. PouchContainer's client says `name`."""
+        names = (request.name,) if request.name else request.texts("names") or request.texts("name")
         if not names:
             raise errors.InvalidInput("names is missing: the images to save", hint="for example names=debian:bookworm")
         for wanted in platform.wanted(request, since=_PLATFORMS):

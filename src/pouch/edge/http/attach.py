@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from urllib import parse
 
-from pouch.edge.http import hijack, message, streams, times, websocket
+from pouch.edge.http import hijack, message, pouchcontainer, streams, times, websocket
 from pouch.edge.http.message import Answer, Frames, Hijack, Request, Route, Stream
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -71,7 +71,8 @@ class Attach:
         all_of_them = frames is not Frames.DOCKER and request.version < _STREAMS_OF_WEB_SOCKETS
         stdin, stdout, stderr = (all_of_them or request.flag(name) for name in ("stdin", "stdout", "stderr"))
         # Attached first, so that nothing falls between the log and the stream.
-        stdio = await self._containers.attach(view.id) if request.flag("stream") else None
+        plain = frames is Frames.DOCKER and pouchcontainer.attaches(request)
+        stdio = await self._containers.attach(view.id) if plain or request.flag("stream") else None
         prelude: AsyncIterator[bytes] | None = None
         try:
             if request.flag("logs"):
@@ -87,8 +88,9 @@ class Attach:
             stdio=stdio,
             tty=config.tty,
             stdin=stdin and config.open_stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdout=plain or stdout,
+            stderr=plain or stderr,
+            bare=True if plain else None,
             eof_closes_stdin=config.stdin_once,
             detach_keys=keys,
             prelude=prelude,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from pouch.edge.http import bodies, filters, message, older, prunes, translate
+from pouch.edge.http import bodies, filters, message, older, pouchcontainer, prunes, translate
 from pouch.edge.http import errors as http_errors
 from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route, Stream
 from pouch.edge.http.schema import container as schema
@@ -56,7 +56,7 @@ class Containers:
     async def create(self, request: Request) -> Answer:
         """Decode, translate, create."""
         document = await bodies.document(request, schema.Create)
-        adapted = older.adapt(document, request.version)
+        adapted = [*pouchcontainer.adapt(document, request), *older.adapt(document, request.version)]
         config, ignored = translate.container_config(document)
         if (platform := request.text("platform")) and request.version >= _PLATFORMS:
             await self._images.check_platform(config.image, platform)
@@ -66,7 +66,10 @@ class Containers:
             if error.message.startswith(_NO_IMAGE):
                 raise
             raise errors.InvalidInput(error.message, hint=error.hint) from None
-        return message.reply({"Id": id_, "Warnings": [*warnings, *ignored, *adapted]}, 201)
+        made: dict[str, object] = {"Id": id_, "Warnings": [*warnings, *ignored, *adapted]}
+        if pouchcontainer.speaks(request):
+            made["Name"] = (await self._containers.get(id_)).name
+        return message.reply(made, 201)
 
     async def prune(self, request: Request) -> Answer:
         """`docker container prune`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-from pouch.edge.http import message
+from pouch.edge.http import message, pouchcontainer
 from pouch.edge.http.message import Answer, Reply, Request, Route, Stream
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -33,12 +33,12 @@ class Files:
 
     async def stat(self, request: Request) -> Answer:
         """What stands at a path."""
-        return Reply(200, headers=_header(await self._files.stat(request.name, _path(request))))
+        return Reply(200, headers=_header(await self._files.stat(request.name, _path(request)), request))
 
     async def get(self, request: Request) -> Answer:
         """`docker cp` from a container."""
         found, pieces = await self._files.get(request.name, _path(request))
-        return Stream(_TAR, pieces, checked=True, headers=_header(found))
+        return Stream(_TAR, pieces, checked=True, headers=_header(found, request))
 
     async def put(self, request: Request) -> Answer:
         """`docker cp` to a container."""
@@ -59,10 +59,10 @@ def _path(request: Request) -> str:
     return path
 
 
-def _header(found: views.PathStat) -> tuple[tuple[str, str], ...]:
+def _header(found: views.PathStat, request: Request) -> tuple[tuple[str, str], ...]:
     document = {
         "name": found.name,
-        "size": found.size,
+        "size": str(found.size) if pouchcontainer.speaks(request) else found.size,
         "mode": found.mode,
         "mtime": re.sub(r"\.?0*Z$", "Z", found.mtime),  # as Go writes it
         "linkTarget": found.link_target,

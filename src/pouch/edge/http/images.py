@@ -8,7 +8,17 @@ import fnmatch
 import time
 from collections.abc import Sequence
 
-from pouch.edge.http import filters, image_documents, message, platform, prunes, registry, times, versions
+from pouch.edge.http import (
+    filters,
+    image_documents,
+    message,
+    platform,
+    pouchcontainer,
+    prunes,
+    registry,
+    times,
+    versions,
+)
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -76,7 +86,7 @@ class Images:
         asked = request.version >= (1, 42) and request.flag("shared-size")
         shared = await self._images.shared_sizes() if asked else {}
         users = self._users()
-        return [
+        lines = [
             versions.fit(
                 versions.Noun.IMAGE_LINE,
                 image_documents.summary(
@@ -89,6 +99,9 @@ class Images:
             )
             for view in found
         ]
+        if not pouchcontainer.speaks(request):
+            return lines
+        return [pouchcontainer.image(line, view) for view, line in zip(found, lines, strict=True)]
 
     def _users(self) -> dict[str, builtins.list[str]]:
         """Ids of containers by their image's."""
@@ -110,13 +123,18 @@ class Images:
         fitting = versions.fit(versions.Noun.IMAGE, document, request.version)
         if request.headers.get("user-agent", "").startswith(_READS_CONTAINER_CONFIG):
             fitting["ContainerConfig"] = document["ContainerConfig"]
+        if pouchcontainer.speaks(request):
+            fitting = pouchcontainer.image(fitting, view)
         return message.reply(fitting)
 
     async def history(self, request: Request) -> Answer:
         """`docker history`."""
         for one in platform.wanted(request, since=(1, 48)):
             await self._images.check_platform(request.name, one)
-        return message.reply(await self._images.history(request.name))
+        found = await self._images.history(request.name)
+        if pouchcontainer.speaks(request):
+            found = [pouchcontainer.history(dict(one)) for one in found]
+        return message.reply(found)
 
     async def remove(self, request: Request) -> Answer:
         """`docker rmi`."""

@@ -7,7 +7,7 @@ import builtins
 import time
 from collections.abc import Sequence
 
-from pouch.edge.http import filters, message, present, versions
+from pouch.edge.http import filters, message, pouchcontainer, present, versions
 from pouch.edge.http.message import Answer, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -51,6 +51,8 @@ class Listing:
         lines = [
             versions.fit(versions.Noun.CONTAINER_LINE, present.summary(view, now), request.version) for view in shown
         ]
+        if pouchcontainer.speaks(request):
+            lines = [pouchcontainer.line(line, view) for view, line in zip(shown, lines, strict=True)]
         return message.reply(await self._with_sizes(shown, lines) if request.flag("size") else lines)
 
     async def _filtered(self, wanted: filters.Filters, *, everything: bool) -> builtins.list[views.ContainerView]:
@@ -68,6 +70,8 @@ class Listing:
         """`docker inspect`."""
         view = await self._containers.get(request.name)
         document = versions.fit(versions.Noun.CONTAINER, present.inspect(view), request.version)
+        if pouchcontainer.speaks(request):
+            document = pouchcontainer.inspected(document, view)
         if request.flag("size"):
             (document,) = await self._with_sizes([view], [document])
         return message.reply(document)

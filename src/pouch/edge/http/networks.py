@@ -16,6 +16,7 @@ _Test = Callable[[network.Network], bool]
 
 _FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
 _PRUNE_FILTERS = frozenset(("label", "label!", "until"))
+_PRUNES: versions.Version = (1, 25)
 _MEMBERS_BEFORE: versions.Version = (1, 28)
 _CHOOSABLE_IPV4: versions.Version = (1, 48)
 _LOCAL = "local"
@@ -91,6 +92,8 @@ class Networks:
     async def prune(self, request: Request) -> Answer:
         """`docker network prune`."""
         removed = await self._networks.prune(filters.parse(request.text("filters"), _PRUNE_FILTERS))
+        if request.version < _PRUNES:  # Docker has it since; PouchContainer's client reads a list there
+            return message.reply([*removed])
         return prunes.answer(request, {"NetworksDeleted": removed or None}, (("Deleted", name) for name in removed))
 
     async def connect(self, request: Request) -> Answer:

@@ -222,6 +222,13 @@ IMAGES = {
         answer=ARRAY,
         errors=(403, 501, 503),
     ),
+    "POST /images/search": Operation(
+        summary="Search a registry, as PouchContainer's client asks",
+        query={"term": WORD, "limit": NUMBER, "filters": FILTERS},
+        required=("term",),
+        answer=ARRAY,
+        errors=(403, 501, 503),
+    ),
     "GET /distribution/{name}/json": Operation(
         summary="Ask a registry for an image's descriptor", answer=OBJECT, errors=(403, 501, 503)
     ),
@@ -231,6 +238,11 @@ IMAGES = {
     "GET /images/get": Operation(
         summary="Read images as an archive",
         query={"names": WORDS, "platform": WORDS, "format": WORD, "compression": WORD},
+        answer=TAR,
+    ),
+    "GET /images/save": Operation(
+        summary="Read an image as an archive, as PouchContainer's client asks",
+        query={"name": WORD},
         answer=TAR,
     ),
     "GET /images/{name}/get": Operation(

@@ -28,7 +28,7 @@ def who(request: Request) -> credentials.Credentials:
 
 def given(document: bytes) -> credentials.Credentials:
     """The credentials of a JSON document (AuthConfig). Raises InvalidInput."""
-    found = decode.decode(b"" if document.strip() == b"null" else document, schema.AuthConfig)
+    found = decode.decode(b"" if document.strip() == b"null" else document, schema.AuthConfig, lowered=True)
     username, password = found.username, found.password
     if found.auth and not username:
         username, _, password = _text(_unpacked(found.auth)).partition(":")

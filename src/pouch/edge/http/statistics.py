@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from pouch.edge.http import message, streams, times
+from pouch.edge.http import message, pouchcontainer, streams, times
 from pouch.edge.http.message import Answer, Request, Route, Stream
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -38,16 +38,20 @@ class Statistics:
 
     async def watch(self, request: Request) -> Answer:
         """`docker stats`."""
-        stream, one_shot = request.flag("stream", default=True), request.flag("one-shot")
+        theirs = pouchcontainer.speaks(request)
+        stream, one_shot = request.flag("stream", default=not theirs), request.flag("one-shot")
         if stream and one_shot:
             raise errors.InvalidInput("cannot have stream=true and one-shot=true")
         samples = await self._statistics.watch(request.name, stream=stream, one_shot=one_shot)
-        return Stream(message.JSON, _pieces(samples))
+        return Stream(message.JSON, _pieces(samples, pouchcontainer.sample if theirs else None))
 
 
-async def _pieces(samples: AsyncIterator[views.Sample]) -> AsyncIterator[bytes]:
+async def _pieces(
+    samples: AsyncIterator[views.Sample], reading: Callable[[Document], Document] | None
+) -> AsyncIterator[bytes]:
     async for one in streams.closing(samples):
-        yield message.encode(document(one))
+        found = document(one)
+        yield message.encode(found if reading is None else reading(found))
 
 
 def document(one: views.Sample) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pouch.edge.http import message, present, router, usages, versions, volumes
+from pouch.edge.http import message, pouchcontainer, present, router, usages, versions, volumes
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
@@ -62,6 +62,8 @@ class System:
     async def info(self, request: Request) -> Answer:
         """`docker info`."""
         document = {**_names(), **await self._system.info()}
+        if pouchcontainer.speaks(request):
+            document = pouchcontainer.information(document)
         return message.reply(versions.fit(versions.Noun.INFO, document, request.version))
 
     async def usage(self, request: Request) -> Answer:

@@ -22,6 +22,7 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
         Route("POST", "/images/create", noun.create),
         Route("POST", "/images/{name}/push", noun.push),
         Route("GET", "/images/search", noun.search, waits=True),
+        Route("POST", "/images/search", noun.search, waits=True),
         Route("GET", "/distribution/{name}/json", noun.distribution, waits=True),
         Route("POST", "/auth", noun.authenticate, waits=True),
     )
@@ -62,7 +63,7 @@ class Transfers:
         return _told(streams.progress_pieces(steps, sentences="status", checked=True))
 
     async def search(self, request: Request) -> Answer:
-        """`docker search`."""
+        """`docker search`; PouchContainer's client asks by POST."""
         wanted = filters.parse(request.text("filters"), _SEARCH_FILTERS)
         stars, flags = _stars(wanted), _flags(wanted)
         term = request.text("term")

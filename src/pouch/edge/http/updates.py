@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import limits, message, translate
+from pouch.edge.http import limits, message, pouchcontainer, translate
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.edge.http.schema import decode
 from pouch.edge.http.schema import update as schema
@@ -28,8 +28,9 @@ class Updates:
     async def update(self, request: Request) -> Answer:
         """`docker update`."""
         document = decode.decode(await request.read(), schema.Update)
+        discarded = pouchcontainer.change(document, request)
         warnings = await self._updates.update(request.name, container_change(document))
-        return message.reply({"Warnings": [*limits.warnings(document), *warnings] or None})
+        return message.reply({"Warnings": [*limits.warnings(document), *discarded, *warnings] or None})
 
     async def daemon(self, request: Request) -> Answer:
         """`pouch daemon update`: what it was configured with."""
@@ -41,7 +42,7 @@ class Updates:
 def container_change(document: schema.Update) -> change.ContainerChange:
     """What is to be different. Raises InvalidInput."""
     resources = limits.changed(document)
-    for name in ("Ulimits", "Devices", "DeviceRequests", "DeviceCgroupRules", "CgroupParent"):
+    for name in ("Ulimits", "Devices", "DeviceRequests", "DeviceCgroupRules", "CgroupParent", "NvidiaConfig"):
         if getattr(document, name):
             raise errors.InvalidInput(f"{name} of a container cannot be changed", hint="make the container anew")
     policy = document.RestartPolicy
@@ -65,8 +66,8 @@ def daemon_change(document: schema.Daemon) -> change.DaemonChange:
         log_level=document.LogLevel,
         registry_mirrors=texts(document.RegistryMirrors),
         insecure_registries=texts(document.InsecureRegistries),
-        http_proxy=document.HttpProxy,
-        https_proxy=document.HttpsProxy,
+        http_proxy=document.HttpProxy or document.ImageProxy or document.HttpProxy,
+        https_proxy=document.HttpsProxy or document.ImageProxy or document.HttpsProxy,
         no_proxy=document.NoProxy,
         stop_timeout=document.StopTimeout,
         shm_size=document.ShmSize,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.edge.http import message, translate
+from pouch.edge.http import message, pouchcontainer, translate
 from pouch.edge.http.message import Answer, Request, Route
 from pouch.edge.http.schema import decode
 from pouch.edge.http.schema import upgrade as schema
@@ -32,9 +32,12 @@ class Upgrades:
             raise errors.InvalidInput(
                 f"invalid WaitReady {document.WaitReady}", hint=f"seconds, from 0 to {_LONGEST_SECONDS}"
             )
+        entrypoint = document.Entrypoint
+        if pouchcontainer.speaks(request):
+            entrypoint = entrypoint or None  # it sends [] where nobody said anything
         wish = container.UpgradeConfig(
             image=document.Image,
-            entrypoint=translate.entrypoint(document.Entrypoint),
+            entrypoint=translate.entrypoint(entrypoint),
             cmd=translate.words(document.Cmd) if document.Cmd else None,
             stop_timeout=request.number("t", 0) if request.text("t") else None,
             ready_seconds=document.WaitReady,

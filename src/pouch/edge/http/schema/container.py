@@ -122,6 +122,11 @@ class HostConfig(resources.Resources):
     Annotations: dict[str, str] = field(default_factory=dict)
     PrestartHooks: list[str] = field(default_factory=list)
     PoststopHooks: list[str] = field(default_factory=list)
+    EnableLxcfs: bool = False
+    Rich: bool = False
+    RichMode: str = ""
+    InitScript: str = ""
+    """These four are PouchContainer's."""
 
 
 class Healthcheck(Struct):
@@ -171,3 +176,10 @@ class Create(Struct):
     PrestartHooks: list[str] = field(default_factory=list)
     PoststopHooks: list[str] = field(default_factory=list)
     Annotations: dict[str, str] = field(default_factory=dict)
+    SpecAnnotation: dict[str, str] = field(default_factory=dict)
+    DiskQuota: dict[str, str] = field(default_factory=dict)
+    QuotaID: str = ""
+    SpecificID: str = ""
+    NetPriority: int = 0
+    DisableNetworkFiles: bool = False
+    """These, from SpecAnnotation on, are PouchContainer's."""

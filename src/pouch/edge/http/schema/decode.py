@@ -18,10 +18,15 @@ _INTEGER_BITS = 63
 """Docker's integers are int64; more would only fail far from here."""
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """The document as `kind`. Raises InvalidInput. An empty body, and null, are an empty document."""
+def decode(body: bytes, kind: type[T], *, lowered: bool = False) -> T:
+    """The document as `kind`. Raises InvalidInput. An empty body, and null, are an empty document.
+
+    lowered: names are read in any case, as Go reads them; those of `kind` are in lower case.
+    """
     try:
         document = _decoder.decode(body) if body.strip() else {}
+        if lowered and isinstance(document, dict):
+            document = {name.lower(): value for name, value in document.items()}
         return msgspec.convert({} if document is None else _without_nulls(document), kind)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise errors.InvalidInput(f"invalid request body: {error}") from None

@@ -46,6 +46,13 @@ class ThrottleDevice(Struct):
     Rate: int = 0
 
 
+class NvidiaConfig(Struct):
+    """PouchContainer's way to ask for graphics cards."""
+
+    NvidiaVisibleDevices: str = ""
+    NvidiaDriverCapabilities: str = ""
+
+
 class Resources(Struct):
     """The members. PidsLimit: null says nothing, 0 and below no limit. What only Windows has is refused where it says something."""
 
@@ -80,3 +87,10 @@ class Resources(Struct):
     Devices: list[Device] = field(default_factory=list)
     DeviceRequests: list[DeviceRequest] = field(default_factory=list)
     DeviceCgroupRules: list[str] = field(default_factory=list)
+    NvidiaConfig: NvidiaConfig | None = None
+    IntelRdtL3Cbm: str = ""
+    ScheLatSwitch: int = 0
+    MemoryWmarkRatio: int = 0
+    MemoryExtra: int = 0
+    MemoryForceEmptyCtl: int = 0
+    """These, from NvidiaConfig on, are PouchContainer's."""

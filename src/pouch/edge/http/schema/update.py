@@ -18,6 +18,10 @@ class Update(resources.Resources):
     Env: list[str] = field(default_factory=list)
     Labels: dict[str, str] = field(default_factory=dict)
     LabelsRemoved: list[str] = field(default_factory=list)
+    Label: list[str] = field(default_factory=list)
+    """As PouchContainer's client says Labels: `NAME=VALUE`."""
+    DiskQuota: dict[str, str] = field(default_factory=dict)
+    SpecAnnotation: dict[str, str] = field(default_factory=dict)
 
 
 class Daemon(Struct):
@@ -30,5 +34,7 @@ class Daemon(Struct):
     HttpProxy: str | None = None
     HttpsProxy: str | None = None
     NoProxy: str | None = None
+    ImageProxy: str = ""
+    """PouchContainer's word for both proxies; "" says nothing."""
     StopTimeout: int | None = None
     ShmSize: int | None = None
