@@ -48,7 +48,6 @@ WITHOUT = {
 WITHOUT_FLAGS = {
     "images --tree": "an image is kept for one platform: there is nothing to branch",
     "image ls --tree": "an image is kept for one platform: there is nothing to branch",
-    "network connect --gw-priority": "gateways have no priorities: docs/networks.md says which network gives the default route",
     "network create --config-from": "networks of configuration alone are for swarms",
     "network create --config-only": "networks of configuration alone are for swarms",
     "network create --ingress": SWARM,

@@ -103,6 +103,48 @@ def test_a_container_that_leaves_its_first_network_goes_out_by_the_next(host, tw
         assert host.outside.tcp(host.ADDRESS, 8080).server == "web"
 
 
+def default_link(host, name):
+    """The interface that the default route goes by."""
+    routes = host.daemon.pouch("exec", name, "cat", "/proc/net/route").stdout.splitlines()
+    return [fields[0] for line in routes if (fields := line.split())[1:2] == ["00000000"]]
+
+
+def test_the_network_of_highest_priority_has_the_default_route(host, two_networks):
+    host.daemon.pouch("network", "create", "three")
+    host.daemon.pouch("network", "create", "--internal", "inner")
+    wanted = ("one", "name=two,gw-priority=1", "name=inner,gw-priority=9")
+    _, web = host.box(*(word for text in wanted for word in ("--network", text)), name="web")
+    assert default_link(host, "web") == ["eth2"]
+    assert host.daemon.inspect("web")["NetworkSettings"]["Networks"]["two"]["GwPriority"] == 1
+    host.daemon.pouch("network", "connect", "--gw-priority", "-1", "three", "web")
+    assert default_link(host, "web") == ["eth2"]
+    host.daemon.pouch("network", "disconnect", "three", "web")
+    host.daemon.pouch("network", "connect", "--gw-priority", "2", "three", "web")
+    assert default_link(host, "web") == ["eth3"]
+    with host.outside.serve(99):
+        assert web.tcp(host.OUTSIDE, 99) == Answer("outside", source=host.ADDRESS)
+        assert web.tcp(host.OUTSIDE6, 99) == Answer("outside", source=host.ADDRESS6)
+    host.daemon.pouch("network", "disconnect", "three", "web")
+    assert default_link(host, "web") == ["eth2"]
+
+
+def test_an_interface_has_the_kernel_parameters_that_were_asked_for(host, two_networks):
+    option = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1"
+    _, _ = host.box("--network", f"name=one,driver-opt={option}", "--network", "two", name="web")
+    paths = [f"/proc/sys/net/ipv4/conf/{link}/log_martians" for link in ("eth0", "eth1")]
+    assert host.daemon.pouch("exec", "web", "cat", *paths).stdout.split() == ["1", "0"]
+    for text, said in (
+        ("log_martians=x", "sysctl net.ipv4.conf.IFNAME.log_martians: invalid value 'x'"),
+        ("nosuch=1", "sysctl net.ipv4.conf.IFNAME.nosuch: no such parameter"),
+    ):
+        wrong = f"com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.{text}"
+        host.daemon.pouch("network", "disconnect", "two", "web")
+        failed = host.daemon.pouch("network", "connect", "--driver-opt", wrong, "two", "web", check=False)
+        assert failed.returncode == 1
+        assert said in failed.stderr
+        host.daemon.pouch("network", "connect", "two", "web")
+
+
 def test_a_dead_daemon_stops_no_traffic_and_gives_no_port_away(host, two_networks):
     _, web = host.box("--network", "one", *matrix.published("8080:80"), name="web")
     with (

@@ -145,7 +145,7 @@ FILES = (
 NETWORK = (
     many(
         "network",
-        help="bridge, none, host, container:NAME, ns:PATH, cni:NAME or a network (also name=NETWORK,ip=,ip6=,alias=,mac-address=)",
+        help="bridge, none, host, container:NAME, ns:PATH, cni:NAME or a network (also name=NETWORK,ip=,ip6=,alias=,mac-address=,gw-priority=)",
         value="network",
         check=networks.network,
     ),

@@ -45,8 +45,12 @@ def network(text: str) -> tuple[str, dict[str, Any]]:
             place["MacAddress"] = value
         elif key == "driver-opt":
             option(place, value)
+        elif key == "gw-priority":
+            place["GwPriority"] = priority(value)
         else:
-            raise ValueError(f"invalid field key {key}: expected one of name, ip, ip6, alias, mac-address, driver-opt")
+            raise ValueError(
+                f"invalid field key {key}: expected one of name, ip, ip6, alias, mac-address, driver-opt, gw-priority"
+            )
     if not name:
         raise ValueError("network name is missing: expected name=NETWORK[,ip=ADDRESS][,alias=NAME]...")
     return name, place
@@ -74,6 +78,14 @@ def option(place: dict[str, Any], text: str) -> None:
     if not name or not equals:
         raise ValueError(f"invalid driver-opt {text}: expected KEY=VALUE")
     place.setdefault("DriverOpts", {})[name] = value
+
+
+def priority(text: str) -> int:
+    """A number, also below 0. Raises ValueError."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"invalid gw-priority {text}: expected a number") from None
 
 
 def rate(text: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from pouch.engine import network_shelf, predefined
+from pouch.engine import interface_parameters, network_shelf, predefined
 from pouch.engine import record as records
 from pouch.spec import container, errors, ids, network
 from pouch.store import db
@@ -65,6 +65,12 @@ def check(one: network.Network, wanted: network.EndpointConfig) -> None:
             raise errors.InvalidInput("network-scoped alias is supported only for containers in user defined networks")
         if wanted.mac and network.Driver(one.driver) is not network.Driver.BRIDGE:
             raise errors.InvalidInput(f"conflicting options: mac-address and the network mode {one.name}")
+    given = interface_parameters.of(wanted)
+    if given and one.driver not in (network.Driver.BRIDGE, network.Driver.MACVLAN):
+        raise errors.InvalidInput(
+            f"network {one.name}: {interface_parameters.OPTION} is for bridge and macvlan networks",
+            hint="its interfaces are not made here",
+        )
     for text, version in ((wanted.ipv4, 4), (wanted.ipv6, 6)):
         if not text:
             continue
@@ -129,6 +135,8 @@ def endpoint(
         ipv6=given.get(six, ""),
         ipv6_prefix=int(six.partition("/")[2] or 0),
         ipv6_gateway=gateways.get(six, ""),
+        gateway_priority=wanted.gateway_priority,
+        parameters=interface_parameters.of(wanted) if plugged else {},
         names=() if one.predefined or network.Driver(one.driver) is network.Driver.CNI else names(record, wanted),
     )
 
@@ -157,8 +165,17 @@ def _interfaces() -> Iterator[str]:
 
 
 def routed(places: Sequence[network.Endpoint]) -> list[network.Endpoint]:
-    """With those that have a way out first: the first of all has the default route."""
-    return sorted(places, key=lambda one: not (one.ipv4_gateway or one.ipv6_gateway))
+    """With those that have a way out first, of these those of highest priority: the first of all has the default route."""
+    return sorted(places, key=_preference)
+
+
+def members_routed(members: Iterable[Member]) -> tuple[Member, ...]:
+    """The same order for places with their networks: who makes the interfaces gives the default route to the first."""
+    return tuple(sorted(members, key=lambda member: _preference(member[1])))
+
+
+def _preference(one: network.Endpoint) -> tuple[bool, int]:
+    return not (one.ipv4_gateway or one.ipv6_gateway), -one.gateway_priority
 
 
 def published_at(endpoints: Iterable[network.Endpoint]) -> network.Endpoint | None:

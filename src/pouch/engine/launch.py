@@ -138,7 +138,8 @@ class Launcher:
             addresses, given = given[: len(requests)], given[len(requests) :]
             wanted = record.networks[one.name]
             members.append((one, endpoints.endpoint(record, one, wanted, addresses, f"eth{number}")))
-        return record.with_state(endpoints=tuple(endpoint for _, endpoint in members)), tuple(members)
+        routed = endpoints.members_routed(members)
+        return record.with_state(endpoints=tuple(endpoint for _, endpoint in routed)), routed
 
     async def _ports(
         self, record: records.Record, members: Sequence[endpoints.Member]

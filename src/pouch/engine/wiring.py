@@ -37,8 +37,13 @@ def extend(equipment: tools.Equipment, record: records.Record, member: endpoints
     with _namespace(record) as netns, contextlib.ExitStack() as undo:
         before = [one for one in record.state.endpoints if one.id != wanted.id]
         (placed,) = equipment.links.connect([member], netns, record.id)
-        undo.callback(equipment.links.disconnect, placed, netns, record.id)
         record = record.with_state(endpoints=tuple(endpoints.routed([*before, placed])))
+        leads = placed.gateway_priority != 0 and record.state.endpoints[0].id == placed.id
+        if leads:
+            undo.callback(_lead_out, equipment, netns, before)
+        undo.callback(equipment.links.disconnect, placed, netns, record.id)
+        if leads:
+            equipment.links.prefer_first(netns, record.state.endpoints)
         former = record.with_state(endpoints=tuple(before))
         undo.callback(_restrict, equipment, former)
         _restrict(equipment, record)
@@ -59,15 +64,21 @@ def retract(equipment: tools.Equipment, record: records.Record, gone: network.En
     with _namespace(record) as netns:
         publish(equipment, record)
         equipment.links.disconnect(gone, netns, record.id)
-        following = next((one for one in record.state.endpoints if one.ipv4_gateway or one.ipv6_gateway), None)
-        if had_default and following is not None:
-            with contextlib.suppress(errors.NotFound):  # its root has taken that interface away, too
-                equipment.links.set_default(netns, following)
+        if had_default:
+            _lead_out(equipment, netns, record.state.endpoints)
         _restrict(equipment, record)
         if endpoints.named(gone):
             _serve(equipment, record, None)
         name_files.retract(equipment, record, gone)
     return record
+
+
+def _lead_out(equipment: tools.Equipment, netns: int, places: Sequence[network.Endpoint]) -> None:
+    """Default routes by the first of these that has a way out, where there are none any more."""
+    following = next((one for one in places if one.ipv4_gateway or one.ipv6_gateway), None)
+    if following is not None:
+        with contextlib.suppress(errors.NotFound):  # its root has taken that interface away, too
+            equipment.links.set_default(netns, following)
 
 
 def take_away(equipment: tools.Equipment, record: records.Record) -> None:

@@ -18,7 +18,8 @@ from pouch.spec import errors, network
 
 T = TypeVar("T")
 
-_IPV6 = "/proc/sys/net/ipv6/conf"
+_NET = "/proc/sys/net"
+_IPV6 = f"{_NET}/ipv6/conf"
 
 
 def refuse_own(netns: int) -> None:
@@ -117,6 +118,19 @@ def _kernel_parameters(member: network.Endpoint) -> None:
     if member.ipv6:
         sysctl.write(f"{place}/accept_ra", "0", missing_ok=True)
     sysctl.write(f"{place}/disable_ipv6", "0" if member.ipv6 else "1", missing_ok=True)
+    for path, value in member.parameters.items():
+        _wanted_parameter(path, path.replace("IFNAME", member.interface), value)
+
+
+def _wanted_parameter(asked: str, path: str, value: str) -> None:
+    """One that the client wants. Raises InvalidInput, by the name it was asked by, for one that there is not and for a value that cannot be."""
+    try:
+        sysctl.write(f"{_NET}/{path}", value)
+    except errors.KernelError as error:
+        if error.errno not in (errno.ENOENT, errno.EINVAL, errno.ERANGE):
+            raise
+        wrong = "no such parameter" if error.errno == errno.ENOENT else f"invalid value {errors.shown(value)!r}"
+        raise errors.InvalidInput(f"sysctl net.{asked.replace('/', '.')}: {wrong}") from None
 
 
 def _interface(member: network.Endpoint, index: int) -> list[netlink.Request]:

@@ -140,6 +140,10 @@ class Links:
         """
         inside.set_default(netns, member)
 
+    def prefer_first(self, netns: int, members: Sequence[network.Endpoint]) -> None:
+        """Leave of the default routes by these only those by the first that has a gateway. Raises NotFound where an interface has gone."""
+        inside.prefer_first(netns, members)
+
     def loopback_up(self, netns: int) -> None:
         """Set the loopback link up: all that a container without a network needs. Raises Conflict for the namespace we are in."""
         inside.loopback_up(netns)

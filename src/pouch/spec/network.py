@@ -103,6 +103,8 @@ class EndpointConfig:
     driver_options: dict[str, str] = field(default_factory=dict)
     links: tuple[str, ...] = ()
     """Docker's legacy links: kept to be shown."""
+    gateway_priority: int = 0
+    """The default route is by the network with the highest; among equal ones, by the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,10 @@ class Endpoint:
     ipv6_gateway: str = ""
     names: tuple[str, ...] = ()
     """What the network's name service calls it: name, aliases, short id."""
+    gateway_priority: int = 0
+    """See `EndpointConfig`."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Kernel parameters of its interface: `ipv4/conf/IFNAME/log_martians`, below /proc/sys/net."""
     driver_state: str = ""
     """What its driver needs to take it away again (of CNI plugins: configuration and result, JSON)."""
 

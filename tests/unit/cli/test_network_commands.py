@@ -66,6 +66,7 @@ def places(*argv):
                 "back": {},
             },
         ),
+        (["--network", "name=lan,gw-priority=-2"], "lan", {"lan": {"GwPriority": -2}}),
         (["--network", 'name=lan,"driver-opt=a=b,c"'], "lan", {"lan": {"DriverOpts": {"a": "b,c"}}}),
         (
             ["--network", "name=lan,link-local-ip=169.254.1.1"],
@@ -380,6 +381,8 @@ def test_connect_and_disconnect(daemon, pouch):
             "c",
             "--driver-opt",
             "x=y",
+            "--gw-priority",
+            "-3",
         ),
         *("--mac-address", "02:00:00:00:00:01", "--link", "q", "--link-local-ip", "169.254.1.1", "lan", "web"),
     )
@@ -392,6 +395,7 @@ def test_connect_and_disconnect(daemon, pouch):
             "Aliases": ["a", "b", "c"],
             "Links": ["q"],
             "MacAddress": "02:00:00:00:00:01",
+            "GwPriority": -3,
             "DriverOpts": {"x": "y"},
         },
     }

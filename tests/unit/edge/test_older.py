@@ -51,6 +51,14 @@ def test_several_networks_come_with_1_44():
     assert document.Healthcheck.StartInterval == 5
 
 
+def test_gateways_have_priorities_from_1_48_on():
+    text = b'{"NetworkingConfig":{"EndpointsConfig":{"a":{"GwPriority":7}}}}'
+    for version, kept in (((1, 47), 0), ((1, 48), 7)):
+        document = created(text)
+        older.adapt(document, version)
+        assert document.NetworkingConfig.EndpointsConfig["a"].GwPriority == kept
+
+
 def test_a_mac_address_moved_from_the_container_to_the_network():
     endpoint = b'{"NetworkingConfig":{"EndpointsConfig":{"a":{"MacAddress":"02:42:ac:11:00:02"}}}}'
     document = created(endpoint)

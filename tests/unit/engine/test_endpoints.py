@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pouch.engine import endpoints, network_shelf, upgrade
+from pouch.engine import endpoints, interface_parameters, network_shelf, upgrade
 from pouch.engine import record as records
 from pouch.spec import container, errors, network
 
@@ -120,6 +120,59 @@ def test_what_a_network_cannot_give_is_refused(networks, name, wish, message):
     with pytest.raises(errors.InvalidInput) as caught:
         endpoints.check(networks.get(name), network.EndpointConfig(**wish))
     assert message in caught.value.message
+
+
+def test_the_highest_priority_that_has_a_way_out_comes_first():
+    def place(name: str, priority: int, gateway: str = "10.0.0.1") -> network.Endpoint:
+        return network.Endpoint(
+            id=name,
+            network_id=name,
+            network_name=name,
+            driver="bridge",
+            interface=name,
+            ipv4_gateway=gateway,
+            gateway_priority=priority,
+        )
+
+    places = [place("a", 0), place("b", -1), place("inner", 9, ""), place("c", 2), place("d", 2)]
+    assert [one.id for one in endpoints.routed(places)] == ["c", "d", "a", "b", "inner"]
+    members = [(made("web"), one) for one in places]
+    assert [one.id for _, one in endpoints.members_routed(members)] == ["c", "d", "a", "b", "inner"]
+
+
+SYSCTLS = interface_parameters.OPTION
+
+
+def test_parameters_of_an_interface_are_paths_and_values(networks):
+    text = "net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.neigh.IFNAME.retrans_time_ms=5"
+    wish = network.EndpointConfig(driver_options={SYSCTLS: text, "other": "x"})
+    endpoints.check(networks.get("web"), wish)
+    placed = endpoints.endpoint(record(), networks.get("web"), wish, ["10.1.0.9"], "eth0")
+    assert placed.parameters == {"ipv4/conf/IFNAME/log_martians": "1", "ipv6/neigh/IFNAME/retrans_time_ms": "5"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "net.ipv4.conf.eth0.log_martians=1",
+        "net.ipv4.conf.IFNAME.log_martians",
+        "net.ipv4.conf.IFNAME.log_martians=",
+        "net.ipv4.conf.IFNAME/../../ip_forward=1",
+        "net.ipv4.conf.IFNAME...x=1",
+        "net.ipv4.ip_forward=1",
+        "kernel.IFNAME.x.y=1",
+        "net.ipv4.conf.IFNAME.log_martians=1\n2",
+    ],
+)
+def test_parameters_of_nothing_or_of_more_than_the_interface_are_refused(networks, text):
+    with pytest.raises(errors.InvalidInput, match=f"invalid {SYSCTLS}"):
+        endpoints.check(networks.get("web"), network.EndpointConfig(driver_options={SYSCTLS: text}))
+
+
+def test_parameters_are_for_interfaces_that_are_made_here(networks):
+    wish = network.EndpointConfig(driver_options={SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1"})
+    with pytest.raises(errors.InvalidInput, match="is for bridge and macvlan networks"):
+        endpoints.check(networks.get("host"), wish)
 
 
 def test_the_mode_decides_which_comes_first():

@@ -36,6 +36,8 @@ def _place(parsed: flags.Parsed) -> dict[str, Any]:
         place["Links"] = links
     if parsed.given("mac-address"):
         place["MacAddress"] = parsed.text("mac-address")
+    if parsed.given("gw-priority"):
+        place["GwPriority"] = parsed.integer("gw-priority")
     for text in _listed(parsed, "driver-opt"):
         networks.option(place, text)
     return place
@@ -58,6 +60,7 @@ COMMAND = command.Command(
     options=(
         flags.many("alias", help="Another name of the container in this network", value="names"),
         flags.many("driver-opt", help="Option of the network's driver", value="key=value", check=_option),
+        flags.integer("gw-priority", help="The network with the highest gives the default route; also below 0"),
         flags.text("ip", help="IPv4 address in this network", value="address"),
         flags.text("ip6", help="IPv6 address in this network", value="address"),
         flags.text("mac-address", help="MAC address in this network", value="address"),

@@ -63,6 +63,7 @@ def endpoint(settings: schema.EndpointSettings) -> network.EndpointConfig:
         mac=addresses.mac(settings.MacAddress),
         driver_options=settings.DriverOpts,
         links=tuple(settings.Links),
+        gateway_priority=settings.GwPriority,
     )
 
 
@@ -104,7 +105,7 @@ def _place(
         "Links": list(wish.links) or None,
         "Aliases": list(wish.aliases) or None,
         "DNSNames": (list(place.names) or None) if place else None,
-        "GwPriority": 0,
+        "GwPriority": wish.gateway_priority,
         "NetworkID": place.network_id if place else view.network_ids.get(name, ""),
         "EndpointID": place.id if place else "",
         **addresses_of(place),

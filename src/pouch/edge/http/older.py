@@ -76,11 +76,17 @@ def _one_network(document: schema.Create) -> None:
             endpoint.MacAddress = ""
 
 
+def _equal_gateways(document: schema.Create) -> None:
+    for endpoint in document.NetworkingConfig.EndpointsConfig.values():
+        endpoint.GwPriority = 0
+
+
 _BEFORE: tuple[tuple[Version, _Adaption], ...] = (
     ((1, 25), _remove_by_itself),
     ((1, 40), _share_ipc),
     ((1, 42), _plain_mounts),
     ((1, 44), _one_network),
+    ((1, 48), _equal_gateways),
 )
 
 

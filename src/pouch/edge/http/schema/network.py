@@ -22,6 +22,7 @@ class EndpointSettings(Struct):
     Aliases: list[str] = field(default_factory=list)
     MacAddress: str = ""
     DriverOpts: dict[str, str] = field(default_factory=dict)
+    GwPriority: int = 0
 
 
 class NetworkingConfig(Struct):
