@@ -87,8 +87,7 @@ DOORS = {
         "cli/credential_programs.py",  # docker-credential-*: of the user, as the user
         "image/busybox.py",  # asks busybox for its applets
         "image/mmdebstrap.py",
-        "image/crew.py",  # the confined unpacking processes
-        "image/visiting.py",  # a process inside a container, for its files
+        "image/warm.py",  # programs that fork confined processes for layers and for containers' files
         "kernel/host/programs.py",  # versions of programs
         "kernel/nft.py",  # where libnftables is missing
         "network/cni_plugin.py",  # other people's programs that make networks

@@ -19,7 +19,7 @@ import pytest
 import zstandard
 from support import images, unpacking
 
-from pouch.image import apply, crew, tar, unpack, unpacker
+from pouch.image import apply, crew, tar, unpack, unpacker, warm
 from pouch.kernel import confine, mount
 from pouch.spec import errors
 
@@ -179,7 +179,7 @@ def test_the_helper_keeps_few_capabilities_no_way_back_and_no_descriptors(tmp_pa
     )
     (tmp_path / "inside").write_text("")
     done = subprocess.run(
-        [sys.executable, "-IS", "-c", script, crew._SOURCE, str(tmp_path)],
+        [sys.executable, "-IS", "-c", script, warm.SOURCE, str(tmp_path)],
         check=True,
         capture_output=True,
         text=True,
@@ -272,7 +272,7 @@ def test_the_first_stage_has_nothing_but_its_pipes():
         "sys.stdout.flush(); os._exit(0)"
     )
     done = subprocess.run(
-        [sys.executable, "-IS", "-c", script, crew._SOURCE], check=True, capture_output=True, text=True
+        [sys.executable, "-IS", "-c", script, warm.SOURCE], check=True, capture_output=True, text=True
     )
     fields = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
     assert fields["Uid"].split() == ["65534"] * 4
@@ -327,7 +327,7 @@ def test_a_crews_layers_share_a_program_that_ends_with_it(bench):
                 made = unpack.unpack(io.BytesIO(images.zipped(data)), home, (), "layer X", crew=team)
                 assert os.listdir(f"{home}/fs") == [f"f{number}"]
             assert made.diff_id == images.sha256(data)
-            assert team._process.pid in _unpackers()
+            assert team._program.pid in _unpackers()
         with pytest.raises(errors.CorruptData, match="leads out"):
             unpacked(bench, images.layer(images.file("../x")), crew=team)
     _all_gone()
@@ -357,8 +357,8 @@ def test_layers_of_a_crew_are_unpacked_at_the_same_time(bench):
 def test_a_program_that_was_killed_is_started_again(bench):
     with crew.Crew() as team:
         unpacked(bench, SEVERAL, crew=team)
-        os.kill(team._process.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, team._process.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(team._program.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, team._program.pid, os.WEXITED | os.WNOWAIT)
         assert unpacked(bench, SEVERAL, crew=team).diff_id == images.sha256(SEVERAL)
 
 
@@ -367,7 +367,7 @@ def test_a_process_that_is_killed_at_work_is_told(bench):
         def read(self, size=-1, /):
             if self.tell():
                 for pid in _unpackers():
-                    if pid != team._process.pid:
+                    if pid != team._program.pid:
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
             return super().read(50_000)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import io
 import os
 import posixpath
 import stat as modes
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
-from pouch.engine import clock, events, mounts, progress, shelf, views, volumes
+from pouch.engine import clock, events, mounts, progress, shelf, views, visitors, volumes
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import build
@@ -52,6 +54,7 @@ class Files:
     def __init__(self, equipment: tools.Equipment, containers: shelf.Shelf) -> None:
         self._equipment = equipment
         self._shelf = containers
+        self._visitors = visitors.Visitors(equipment)
         self._keepers: set[asyncio.Task[None]] = set()
 
     async def stat(self, ref: str, path: str) -> views.PathStat:
@@ -147,6 +150,7 @@ class Files:
             one.end_visits()
         if self._keepers:
             await asyncio.wait(self._keepers)
+        await self._visitors.close()
 
     # -- visits -------------------------------------------------------------------------------------------------------
 
@@ -175,30 +179,32 @@ class Files:
                     await stack.aclose()
             run = one.record.run
             if one.running and run is not None:
-                visit = await self._equipment.pools.streams(_inside, run, errand)
+                visit = await self._visitors.start(functools.partial(_inside, run, errand))
             else:
                 visit = await self._standing(one, errand, stack)
+            stack.callback(self._visitors.left)
             one.visits.add(visit)
-            pidfd = process.pidfd_open(visit.process.pid)  # nobody has waited for it yet
-            keeping = self._keep(one, visit, pidfd, stack.pop_all())
-            keeper = asyncio.create_task(keeping, name=f"visit {one.id[:12]}")
+            stack.callback(one.visits.discard, visit)
+            try:
+                process = visit.watch()
+            except OSError as error:
+                visit.kill()
+                raise errors.Unavailable(f"no visit can be watched: {error.strerror}") from error
+            keeper = asyncio.create_task(self._keep(process, stack.pop_all()), name=f"visit {one.id[:12]}")
         self._keepers.add(keeper)
         keeper.add_done_callback(self._keepers.discard)
         return visit
 
-    async def _keep(
-        self, one: shelf.Container, visit: visiting.Visit, pidfd: int, stack: contextlib.AsyncExitStack
-    ) -> None:
+    async def _keep(self, process: int, stack: contextlib.AsyncExitStack) -> None:
         """What the visitor needs of the container ends with its process, also while its client takes its time with what it was sent."""
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         async with stack:
-            loop.add_reader(pidfd, ended.set)
+            loop.add_reader(process, ended.set)
             try:
                 await ended.wait()
             finally:
-                loop.remove_reader(pidfd)
-                os.close(pidfd)
-            one.visits.discard(visit)
+                loop.remove_reader(process)
+                os.close(process)
 
     async def _standing(
         self, one: shelf.Container, errand: visiting.Errand, stack: contextlib.AsyncExitStack
@@ -212,7 +218,7 @@ class Files:
             raise errors.Conflict(f"container {one.id} is dead: it could not be removed whole", hint="remove it again")
         stack.push_async_callback(volumes.unmount, self._equipment, record)
         places = await self._volumes(record)
-        return await self._equipment.pools.streams(_beside, self._equipment, record, places, errand)
+        return await self._visitors.start(functools.partial(_beside, self._equipment, record, places, errand))
 
     async def _volumes(self, record: records.Record) -> dict[str, str]:
         """Directories of this host, by name; those that cannot be had are left out."""
@@ -252,7 +258,7 @@ class _Archive:
         await self._stack.aclose()
 
 
-def _inside(run: records.Run, errand: visiting.Errand) -> visiting.Visit:
+def _inside(run: records.Run, errand: visiting.Errand, program: visiting.Visitors) -> visiting.Visit:
     """Raises Conflict where it has just ended."""
     kernel, hidden = _special(run.pid)
     with contextlib.ExitStack() as stack:
@@ -265,20 +271,7 @@ def _inside(run: records.Run, errand: visiting.Errand) -> visiting.Visit:
         if not process.is_alive(run.pid, run.pid_start):
             raise errors.Conflict("the container has just ended")
         where = visiting.Running(mount_namespace=mount_namespace, user_namespace=user)
-        return visiting.start(_with_devices(errand, kernel, hidden), where)
-
-
-def _with_devices(errand: visiting.Errand, kernel: Sequence[int], hidden: Sequence[int]) -> visiting.Errand:
-    return visiting.Errand(
-        what=errand.what,
-        path=errand.path,
-        base=errand.base,
-        kernel=kernel,
-        hidden=hidden,
-        keep_kinds=errand.keep_kinds,
-        owner=errand.owner,
-        ids=errand.ids,
-    )
+        return program.start(dataclasses.replace(errand, kernel=kernel, hidden=hidden), where)
 
 
 def _special(pid: int) -> tuple[list[int], list[int]]:
@@ -294,7 +287,11 @@ def _special(pid: int) -> tuple[list[int], list[int]]:
 
 
 def _beside(
-    equipment: tools.Equipment, record: records.Record, places: dict[str, str], errand: visiting.Errand
+    equipment: tools.Equipment,
+    record: records.Record,
+    places: dict[str, str],
+    errand: visiting.Errand,
+    program: visiting.Visitors,
 ) -> visiting.Visit:
     wanted = [one for one in record.mounts if one.kind != mounts.VOLUME or one.source in places]
     binds = [
@@ -304,7 +301,7 @@ def _beside(
         for one in sorted(mounts.at(wanted, places), key=lambda each: each.target.count("/"))
         if one.kind != "tmpfs" and os.path.exists(one.source)
     ]
-    return visiting.start(
+    return program.start(
         errand,
         visiting.Standing(
             root=equipment.paths.root,

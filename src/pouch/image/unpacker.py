@@ -31,8 +31,6 @@ BELOW = "below"
 """The kind of a verdict that only says that the layers below have to be seen."""
 MOST_WARNINGS = 20
 PIPE = 1 << 20
-_LONGEST_REQUEST = 1 << 20
-"""Bytes; a path below the store has some hundred, and there are 500 layers at most."""
 _AHEAD = 4
 """Pieces that are read before they are asked for."""
 
@@ -192,30 +190,16 @@ def _answer(*fields: str) -> None:
 
 def serve(fd: int) -> None:
     """Fork a process for each request on a socket (see `image.crew`): the message is `main`'s arguments, with its two streams."""
-    import signal  # noqa: PLC0415 - what is imported here is there for all of them
-    import socket  # noqa: PLC0415
-
-    from pouch.image import compression, inflate  # noqa: F401, PLC0415
+    # what is imported here is there for all of them
+    from pouch.image import compression, forks, inflate  # noqa: F401, PLC0415
     from pouch.kernel import mount  # noqa: F401, PLC0415
 
     compression.ready()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
-    with socket.socket(fileno=fd) as requests:
-        while True:
-            message, streams, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 2)
-            if not message:
-                return
-            if os.fork():
-                for stream in streams:
-                    os.close(stream)
-                continue
-            code = 1
-            try:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                requests.close()
-                for number, stream in enumerate(streams):
-                    os.dup2(stream, number)
-                    os.close(stream)
-                code = main(os.fsdecode(message).split("\0"))
-            finally:
-                os._exit(code)
+    forks.serve(fd, _forked)
+
+
+def _forked(message: bytes, streams: list[int]) -> int:
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    return main(os.fsdecode(message).split("\0"))

@@ -1,28 +1,34 @@
-"""Errands to a container's files, by a process that goes inside (`image.visitor`); here it is started, fed and listened to. Blocking."""
+"""Errands to containers' files, each by a process that goes inside (`image.visitor`); here it is started, fed and listened to. Blocking.
+
+The processes are forked by a program that stays (`image.warm`), so they are no children of ours: one is known by a descriptor that it
+sends before all else, and which never means another process.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
-import subprocess
-import sys
+import select
+import signal
+import socket
+import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
-from pouch.image import Readable, compression
+from pouch.image import Readable, warm
 from pouch.spec import errors
 
-_SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_START = (
-    "import sys; sys.path[:0] = [sys.argv[1]]; sys.path += sys.argv[2].split(':'); "
-    "from pouch.image import visitor; sys.exit(visitor.main(sys.argv[3]))"
-)
 _PIECE = 1 << 20
 _PATIENCE = 5.0
 """Seconds that a process may take to end as it is told."""
+_BEGINNING = 60.0
+"""Seconds that a process may take to say that it is there."""
+_ATTEMPTS = 3
+_PIPE = 1 << 20
 _DOCKERS = {"it ends early": "unexpected EOF", "no tar header": "archive/tar: invalid tar header"}
 """Docker's sentences for what is wrong with a whole archive, by our own."""
 _LONGEST_LINE = 1 << 17
@@ -87,14 +93,17 @@ class Found:
     link_target: str
 
 
-@dataclass(slots=True, eq=False)
 class Visit:
     """One process on its errand. End it on every way: it holds the container's mounts."""
 
-    errand: Errand
-    process: subprocess.Popen[bytes]
-    report: io.FileIO
-    _said: bytes = field(default=b"", repr=False)
+    def __init__(self, errand: Errand, pidfd: int, wire: socket.socket, stream: io.FileIO | None) -> None:
+        """stream: what the archive is written to (put) or read from (get). All become the visit's."""
+        self.errand = errand
+        self._pidfd = pidfd
+        self._wire = wire
+        self._stream = stream
+        self._said = b""
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -113,47 +122,54 @@ class Visit:
 
     def read(self) -> bytes:
         """The next piece of the archive that is got, b"" at its end."""
-        assert self.process.stdout is not None
-        return self.process.stdout.read(_PIECE)
+        assert self._stream is not None
+        return self._stream.read(_PIECE)
 
     def send(self, stream: Readable) -> None:
         """Put all of a stream. Ends early where the process does: `finish` says why."""
-        assert self.process.stdin is not None
+        assert self._stream is not None
         with contextlib.suppress(BrokenPipeError):
             while piece := stream.read(_PIECE):
                 rest = memoryview(piece)
                 while rest:
-                    rest = rest[self.process.stdin.write(rest) :]
+                    rest = rest[self._stream.write(rest) :]
 
     def finish(self) -> tuple[str, ...]:
         """Wait for the end of the errand; warnings. Raises what went wrong."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        if self.errand.what == "put" and self._stream is not None:
+            self._stream.close()
         return tuple(map(str, self._line()["warnings"]))
 
     def end(self) -> None:
         """End the process, whatever it does, and wait for it; idempotent."""
         self.kill()
-        try:
-            self.process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.report):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        if self._pidfd >= 0 and not _ended(self._pidfd, _PATIENCE):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            _ended(self._pidfd, None)
+        with self._lock:
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
+        self._wire.close()
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.close()
 
     def kill(self) -> None:
         """Have it end; from any thread. Whoever waits for it finds out. One that writes takes back what is half done."""
-        if self.errand.what == "put":
-            self.process.terminate()
-        else:
-            self.process.kill()
+        number = signal.SIGTERM if self.errand.what == "put" else signal.SIGKILL
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def watch(self) -> int:
+        """A descriptor that can be read (poll(2)) when the process has ended; the caller's. Not after `end`."""
+        with self._lock:
+            return os.dup(self._pidfd)
 
     def _line(self) -> dict[str, Any]:
         while b"\n" not in self._said:
-            piece = self.report.read(1 << 16)
+            piece = self._wire.recv(1 << 16)  # descriptors that somebody sends from inside are closed
             if not piece or len(self._said) > _LONGEST_LINE:
                 raise errors.Unavailable(
                     "the process that handles the container's files ended without a word", hint="was it killed?"
@@ -166,8 +182,83 @@ class Visit:
         return said
 
 
-def start(errand: Errand, where: Running | Standing) -> Visit:
-    """Send a process on an errand. Raises Unavailable."""
+class Visitors:
+    """The program that forks a process for each visit; it is started at the first. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._program = warm.Program("visitor")
+
+    @property
+    def pid(self) -> int:
+        """Of the program, 0 while there is none."""
+        return self._program.pid
+
+    def close(self) -> None:
+        """End the program; idempotent, and the next visit starts it again. Visits that are under way go on."""
+        self._program.close()
+
+    def start(self, errand: Errand, where: Running | Standing) -> Visit:
+        """Send a process on an errand. Raises Unavailable."""
+        request, fds = _request(errand, where)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            try:
+                stream = _stream(errand, request, fds, ours, theirs)
+                pidfd, wire = self._begun(json.dumps(request).encode() + b"\n", fds)
+            except OSError as error:
+                raise errors.Unavailable(f"no process can be started: {error.strerror or error}") from error
+            ours.pop_all()
+        return Visit(errand, pidfd, wire, stream)
+
+    def _begun(self, request: bytes, fds: Sequence[int]) -> tuple[int, socket.socket]:
+        """A process that has its errand: a descriptor of it, and the socket it speaks on. Raises OSError, Unavailable.
+
+        One of which nothing was heard has done nothing, so that another can be asked.
+        """
+        for _ in range(_ATTEMPTS):
+            with contextlib.ExitStack() as stack:
+                wire, far = socket.socketpair()
+                stack.callback(wire.close)
+                with far:
+                    self._program.send(b"visit", (far.fileno(), *fds))
+                wire.settimeout(_BEGINNING)
+                try:
+                    _, (pidfd,), _, _ = socket.recv_fds(wire, 1, 1)
+                except TimeoutError:
+                    self._program.close()
+                    break
+                except (ConnectionError, ValueError):  # the program was killed, or the process
+                    continue
+                stack.callback(os.close, pidfd)
+                wire.sendall(request)
+                wire.settimeout(None)
+                stack.pop_all()
+                return pidfd, wire
+        raise errors.Unavailable(
+            "the process that handles the container's files ended without a word", hint="was it killed?"
+        )
+
+
+def _stream(
+    errand: Errand, request: dict[str, Any], fds: list[int], ours: contextlib.ExitStack, theirs: contextlib.ExitStack
+) -> io.FileIO | None:
+    """The archive's pipe: our end of it, and theirs added to what is passed."""
+    if errand.what not in ("put", "get"):
+        return None
+    ends = os.pipe()
+    with contextlib.suppress(OSError):  # a limit of the user's (pipe(7))
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE)
+    far, near = ends if errand.what == "put" else ends[::-1]
+    theirs.callback(os.close, far)
+    stream = io.FileIO(near, "w" if errand.what == "put" else "r")
+    ours.callback(stream.close)
+    request["passed"].append("stdin" if errand.what == "put" else "stdout")
+    fds.append(far)
+    return stream
+
+
+def _request(errand: Errand, where: Running | Standing) -> tuple[dict[str, Any], list[int]]:
+    """The errand as it is sent, and the descriptors that go with it: their names are its `passed`."""
+    passed: dict[str, int] = {}
     request: dict[str, Any] = {
         "what": errand.what,
         "path": errand.path,
@@ -180,10 +271,10 @@ def start(errand: Errand, where: Running | Standing) -> Visit:
         "mount_namespace": -1,
         "user_namespace": -1,
     }
-    passed: list[int] = []
     if isinstance(where, Running):
-        request |= {"mount_namespace": where.mount_namespace, "user_namespace": where.user_namespace}
-        passed += [fd for fd in (where.mount_namespace, where.user_namespace) if fd >= 0]
+        passed["mount_namespace"] = where.mount_namespace
+        if where.user_namespace >= 0:
+            passed["user_namespace"] = where.user_namespace
     else:
         request |= {
             "root": where.root,
@@ -196,34 +287,15 @@ def start(errand: Errand, where: Running | Standing) -> Visit:
                 for one in where.mounts
             ],
         }
-    report, theirs = os.pipe()
-    try:
-        request["report"] = theirs
-        process = _started(json.dumps(request), (*passed, theirs), errand.what)
-    except OSError as error:
-        os.close(report)
-        raise errors.Unavailable(f"no process can be started: {error.strerror or error}") from error
-    except BaseException:
-        os.close(report)
-        raise
-    finally:
-        os.close(theirs)
-    return Visit(errand, process, io.FileIO(report))
+    request["passed"] = list(passed)
+    return request, list(passed.values())
 
 
-def _started(request: str, passed: Sequence[int], what: str) -> subprocess.Popen[bytes]:
-    # -I -S: neither the user's environment nor site packages; starts in half the time
-    command = [sys.executable, "-I", "-S", "-c", _START, _SOURCE, ":".join(compression.directories()), request]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if what == "put" else subprocess.DEVNULL,
-        stdout=subprocess.PIPE if what == "get" else subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=passed,
-        cwd="/",
-        env={},
-        bufsize=0,
-    )
+def _ended(pidfd: int, seconds: float | None) -> bool:
+    """Wait for the end of a process: whether it came in time."""
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    return bool(waiting.poll(None if seconds is None else seconds * 1000))
 
 
 def _failure(said: dict[str, Any]) -> errors.PouchError:

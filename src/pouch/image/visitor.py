@@ -1,11 +1,12 @@
-"""The program that handles a container's files from inside of the container, in a process of its own: `image.visiting` starts it.
+"""The program that handles containers' files, each time from inside of the container and in a process of its own: see `image.visiting`.
 
 Inside means: behind a root directory that is a copy of the container's mounts, in its user namespace, with what rights writing its files
 takes and no others. All modules are imported before: later ones would be the container's. A path, a link or a `..` of the container cannot
 name anything outside, whoever changes it meanwhile.
 
-It gets one argument, a JSON object, and says on the descriptor `report` in lines of JSON what it found first and how it ended. A tar
-that is asked for goes to standard output; one that is put comes, as it is, plain or compressed, from standard input.
+The program itself never goes inside: it forks a process that does, with a socket and the container's namespaces. That sends a descriptor
+of itself (pidfd_open(2)) before all else, gets its errand, a line of JSON, and says in lines of JSON what it found first and how it ended.
+A tar that is asked for goes to standard output; one that is put comes, as it is, plain or compressed, from standard input.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ import json
 import os
 import resource
 import signal
+import socket
 import stat
 import sys
 
-from pouch.image import tar
+from pouch.image import (
+    compression,
+    forks,
+    gathering,
+    inflate,  # noqa: F401 - see `serve`
+    putting,
+    standing,
+    tar,
+    tarwriter,
+    unpacker,
+)
 from pouch.kernel import confine, libc
 from pouch.spec import errors
 
@@ -28,13 +40,22 @@ if TYPE_CHECKING:
 
 KEPT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD", "CAP_SETFCAP")
 """What reading and writing a machine's files takes: any owner, mode, device and file capability."""
+_GOING_IN = (
+    *KEPT,
+    "CAP_DAC_READ_SEARCH",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_RESOURCE",
+)
+"""What entering namespaces and mounting takes besides: all that the program has."""
 _MOST_LINKS = 40
 """As the kernel follows (path_resolution(7))."""
 _MOST_WARNINGS = 20
-_NEEDED = {"stat": (), "get": ("gathering", "tarwriter"), "put": ("putting", "unpacker")}
-"""Modules of this room, by errand: each costs milliseconds, and none can be imported inside."""
 _ACCOUNTS, _GROUPS = b"/etc/passwd", b"/etc/group"
 _LARGEST_FILE = 1 << 22
+_STREAMS = {"stdin": 0, "stdout": 1}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MISSING = (errno.ENOENT, errno.ENAMETOOLONG)
 
@@ -46,11 +67,11 @@ class _MissingError(Exception):
 
 
 class Visit:
-    """One errand. request: see `visiting.Errand`, whose members it has."""
+    """One errand. request: see `visiting.Errand`, whose members it has. wire: takes what is said."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: dict[str, Any], wire: socket.socket) -> None:
         self._request = request
-        self._report: int = request["report"]
+        self._wire = wire
         self._path = os.fsencode(request["path"])
         self._resolved = b""
         """The directory that is put into, links followed."""
@@ -66,13 +87,9 @@ class Visit:
         stage = tar_fd = said = -1
         ended: Said = {}
         try:
-            for name in (*_NEEDED[self._request["what"]], *(() if self._runs else ("standing",))):
-                __import__(f"pouch.image.{name}")
             if self._request["what"] == "put":
-                from pouch.image import unpacker  # noqa: PLC0415 - see _NEEDED
-
                 signal.signal(signal.SIGTERM, _leave)
-                stage, tar_fd, said = unpacker.first_stage(0, self._report, *self._namespaces())
+                stage, tar_fd, said = unpacker.first_stage(0, self._wire.fileno(), *self._namespaces())
             self._enter()
             if self._request["what"] == "put":
                 self._put(tar_fd)
@@ -99,8 +116,6 @@ class Visit:
 
     def _first(self, stage: int, said: int, ended: Said) -> Said:
         """What went wrong first: a stream that cannot be decompressed also ends the tar too early."""
-        from pouch.image import unpacker  # noqa: PLC0415 - see _NEEDED
-
         kind, message = unpacker.first(stage, said, str(ended.get("error", "")), str(ended.get("message", "")))
         return {"error": kind, "message": message} if kind else {}
 
@@ -118,8 +133,6 @@ class Visit:
             confine.join(self._request["mount_namespace"], user if user >= 0 else None)
             root = "/"
         else:
-            from pouch.image import standing  # noqa: PLC0415 - see _NEEDED
-
             root = standing.lay(self._request)
         for fd in self._namespaces():
             os.close(fd)
@@ -131,8 +144,6 @@ class Visit:
     # -- errands ------------------------------------------------------------------------------------------------------
 
     def _get(self) -> None:
-        from pouch.image import gathering, tarwriter  # noqa: PLC0415 - see _NEEDED
-
         self._say(self._found())
         writer = tarwriter.Writer(_Output())
         gatherer = gathering.Gatherer(writer, self._warnings.append, self._request["hidden"])
@@ -140,8 +151,6 @@ class Visit:
         writer.close()
 
     def _put(self, tar_fd: int) -> None:
-        from pouch.image import putting  # noqa: PLC0415 - see _NEEDED
-
         place = self._directory()
         owner = self._owner(self._request["owner"]) if self._request["owner"] else None
         confine.at(place, "the directory in the container")
@@ -219,9 +228,7 @@ class Visit:
         return uid, _group(group) if group else gid
 
     def _say(self, said: Said) -> None:
-        line = json.dumps(said).encode() + b"\n"
-        while line:
-            line = line[os.write(self._report, line) :]
+        self._wire.sendall(json.dumps(said).encode() + b"\n")
 
 
 def _leave(number: int, _: object) -> None:
@@ -332,6 +339,25 @@ def _of_system(error: OSError) -> Said:
     return {"error": kind, "message": message}
 
 
-def main(argument: str) -> int:
-    """Do the errand that a JSON object tells; see the module."""
-    return Visit(json.loads(argument)).run()
+def serve(fd: int) -> None:
+    """Fork a process for each message on a socket: its descriptors are those of a visit (`_visit`)."""
+    compression.ready()  # imported here, as all that `unpacker` imports late, once for all
+    confine.only(_GOING_IN)
+    forks.serve(fd, _visit)
+
+
+def _visit(_: bytes, fds: list[int]) -> int:
+    """fds: a socket, then those that the request names under `passed`: they are its members, and standard input and output."""
+    with socket.socket(fileno=fds[0]) as wire:
+        itself = os.pidfd_open(os.getpid())
+        socket.send_fds(wire, [b"\0"], [itself])
+        os.close(itself)
+        with wire.makefile("rb") as lines:
+            request = json.loads(lines.readline())
+        for name, one in zip(request["passed"], fds[1:], strict=True):
+            if name in _STREAMS:
+                os.dup2(one, _STREAMS[name])
+                os.close(one)
+            else:
+                request[name] = one
+        return Visit(request, wire).run()

@@ -189,6 +189,11 @@ def keep(names: Collection[str]) -> None:
     _keep(set(names) & _held())
 
 
+def only(names: Collection[str]) -> None:
+    """Give up all capabilities but these (names), for good. Unlike `keep` for what is not confined yet, and may need any of them."""
+    _keep(set(names) & _held())
+
+
 def sealed() -> None:
     """Leave this process nothing but its memory and the descriptors it has: no file system, no capability, nobody's id.
 
