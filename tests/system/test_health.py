@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from support import machines
@@ -186,3 +187,17 @@ def test_a_machine_is_asked_when_it_is_up(rich, case):
     rich.pouch("exec", name, "touch", "/tmp/ok")
     becomes(rich, name, "healthy")
     assert health(rich, name)["Log"][-1]["Output"] == "0\n"
+
+
+def test_probes_that_leave_children_behind_use_up_nothing_of_the_daemon(daemon):
+    """Each holds its probe's streams for as long as the container runs."""
+    daemon.box("--name", "litter", *OFTEN, "--health-cmd", "setsid sleep 1000 & exit 0", "--pids-limit", "60")
+
+    def left_behind():
+        return daemon.out("top", "litter").count("sleep 1000")
+
+    daemon.until(lambda: left_behind() >= 1)
+    before, descriptors = left_behind(), f"/proc/{daemon.process.pid}/fd"
+    at_first = len(os.listdir(descriptors))
+    daemon.until(lambda: left_behind() >= before + 12, seconds=60)
+    assert len(os.listdir(descriptors)) < at_first + 12  # two for each otherwise

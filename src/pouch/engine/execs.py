@@ -161,17 +161,21 @@ class Execs:
         one.process.resize(height, width)
 
     async def abandon(self, id: str) -> None:
-        """Kill it, if it still runs, and forget it; nobody reads its streams any more."""
+        """Kill it, if it still runs, and forget it; nobody reads its streams any more, also not what children of its write."""
         one = self._by_id.pop(id, None)
         if one is None:
             return
         one.owner.exec_ids.discard(id)
-        if one.process is not None and one.process.stdio is not None:
+        if one.process is None:
+            return
+        if one.process.stdio is not None:
             await one.process.stdio.close()
-        if one.process is not None and one.running:
+        if one.running:
             if one.owner.record.run is not None:
                 await self._equipment.pools.fs(processes.kill_session, one.owner.record.run, one.process.pid)
             one.process.kill()
+        if one.process.stdio is not None:
+            one.process.stdio.hang_up()
 
     def _process(self, record: records.Record, run: records.Run, config: container.ExecConfig) -> inputs.Document:
         """The OCI process of an exec. Blocking: it looks into the container's files."""

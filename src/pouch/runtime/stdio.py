@@ -6,11 +6,14 @@ import asyncio
 import errno
 import os
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pouch.runtime import child
 
 READ_SIZE = 128 << 10
 """More than a pipe of ours can hold (64 KiB), so more than what is unread of a process's own output at its end."""
+LEFT_OPEN = 128
+"""Ended processes whose children's output is still read and thrown away; of one more, the one that ended first is cut off."""
 
 
 class PipeStdio:
@@ -18,8 +21,12 @@ class PipeStdio:
 
     Whoever does not read holds the process up (back-pressure). Detached (`close`), its output is read and thrown away, so
     that neither a full pipe stops it nor a broken one kills it; the same for what its own children still write after its
-    end. Reading ends when the process has ended and all it had written is read, whoever else may still hold the pipes.
+    end, for the last `LEFT_OPEN` of such processes: a container that leaves children behind must not use up our descriptors.
+    Reading ends when the process has ended and all it had written is read, whoever else may still hold the pipes.
     """
+
+    _left_open: ClassVar[dict[PipeStdio, None]] = {}
+    """Those of ended processes, in the order of their ends."""
 
     def __init__(self, outputs: Mapping[int, int], stdin: int, process: child.Child, *, tty: bool) -> None:
         """outputs: descriptor -> stream (1 stdout, 2 stderr). stdin: descriptor or -1; with a terminal the same as stdout's."""
@@ -89,11 +96,17 @@ class PipeStdio:
         self._woken.set()
         await self.write_eof()
         if self._tty and self._process.ended:
-            self._hang_up()
+            self.hang_up()
         for fd in self._outputs:
             self._loop.add_reader(fd, self._take, fd)
-        if self._tty and self._outputs:
-            self._process.on_end(self._hang_up)
+        if self._outputs:
+            self._process.on_end(self.hang_up if self._tty else self._leave_open)
+
+    def _leave_open(self) -> None:
+        if self._outputs:
+            self._left_open[self] = None
+            if len(self._left_open) > LEFT_OPEN:
+                next(iter(self._left_open)).hang_up()
 
     def _take(self, fd: int) -> bytes:
         """What is there to read; the descriptor is forgotten at its end."""
@@ -117,9 +130,11 @@ class PipeStdio:
             self._stdin = -1
             self._loop.remove_writer(fd)
         os.close(fd)
+        if not self._outputs:
+            self._left_open.pop(self, None)
 
-    def _hang_up(self) -> None:
-        """The terminal's process has ended: what is left on it gets SIGHUP from the kernel."""
+    def hang_up(self) -> None:
+        """Close the outputs of one that was detached: who still writes finds nobody, a terminal's processes get SIGHUP. Idempotent."""
         for fd in list(self._outputs):
             self._forget(fd)
 
