@@ -433,3 +433,41 @@ def test_a_kill_at_a_random_moment_leaves_nothing(loaded, seed):
     loaded.pouch("volume", "rm", "-f", "shared", "mem")
     assert names(loaded) == []
     assert os.listdir(f"{loaded.root}/volumes") == []
+
+
+def part(path: str, target: str = "/part", *flags: str) -> tuple[str, ...]:
+    return ("--mount", ",".join((f"type=volume,source=whole,target={target},volume-subpath={path}", *flags)))
+
+
+@pytest.mark.parametrize("namespace", ["host", "private"])
+def test_a_part_of_a_volume_is_mounted_and_its_links_stay_in_it(loaded, namespace):
+    userns = ("--userns", namespace)
+    make = "mkdir -p /all/a/b; echo deep > /all/a/b/file; ln -s /a/b /all/short; ln -s ../../../../a /all/a/up; ln -s /etc /all/out"
+    sh(loaded, make, "-v", "whole:/all")
+    try:
+        assert sh(loaded, "cat /part/file; echo more > /part/new", *part("a/b"), *userns) == "deep"
+        assert sh(loaded, "ls /part", *part("short"), *userns).split() == ["file", "new"]
+        assert sh(loaded, "ls /part", *part("a/up"), *userns).split() == ["b", "up"]
+        assert sh(loaded, "cat /part", *part("a/b/file"), *userns) == "deep"
+        assert "Read-only" in sh(
+            loaded, "(echo x > /part/new) 2>&1 || true", *part("a/b", "/part", "readonly"), *userns
+        )
+        for path in ("out", "nosuch", "a/b/file/x"):
+            failed = loaded.pouch("run", "--rm", *part(path), *userns, "busybox", "true", check=False)
+            assert failed.returncode in (125, 127)
+            assert f"cannot access path {data(loaded, 'whole')}/{path}" in failed.stderr
+    finally:
+        loaded.pouch("volume", "rm", "whole")
+
+
+def test_a_part_of_a_volume_gets_what_the_image_has_there_while_it_is_empty(loaded):
+    sh(loaded, "mkdir /all/empty /all/full; echo mine > /all/full/file", "-v", "whole:/all")
+    try:
+        assert sh(loaded, "cat /data/file", *part("empty", "/data"), image="furnished") == "of the image"
+        assert sh(loaded, "ls /data", *part("full", "/data"), image="furnished") == "file"
+        assert sh(loaded, "cat /all/empty/file /all/full/file; ls /all", "-v", "whole:/all").split() == [
+            *("of", "the", "imagemine"),
+            *("empty", "full"),
+        ]
+    finally:
+        loaded.pouch("volume", "rm", "whole")

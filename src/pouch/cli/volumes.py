@@ -106,6 +106,8 @@ def _volume_option(entry: dict[str, Any], name: str, value: str) -> None:
     key, _, rest = value.partition("=")
     if name == "volume-nocopy":
         options["NoCopy"] = _truth(name, value)
+    elif name == "volume-subpath":
+        options["Subpath"] = value
     elif name == "volume-driver":
         options.setdefault("DriverConfig", {})["Name"] = value
     elif not key:
@@ -119,7 +121,7 @@ def _volume_option(entry: dict[str, Any], name: str, value: str) -> None:
 _TOPICS = {
     "bind": frozenset(("bind-propagation", "bind-nonrecursive")),
     "tmpfs": frozenset(("tmpfs-size", "tmpfs-mode")),
-    "volume": frozenset(("volume-nocopy", "volume-driver", "volume-opt", "volume-label")),
+    "volume": frozenset(("volume-nocopy", "volume-driver", "volume-opt", "volume-label", "volume-subpath")),
 }
 """The keys that belong to one type of mount only."""
 _READERS = {"bind": _bind_option, "tmpfs": _tmpfs_option, "volume": _volume_option}

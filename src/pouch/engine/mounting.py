@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,39 @@ def check_sources(mounts: Sequence[container.Mount]) -> None:
             raise errors.InvalidInput(
                 f"error while creating mount source path '{asked.source}': {error.strerror}"
             ) from None
+
+
+def parts(
+    asked: Sequence[container.Mount], mounts: Sequence[container.Mount], bundle: str
+) -> tuple[container.Mount, ...]:
+    """The mounts as they are on this host, parts of volumes by binds of their own below the bundle.
+
+    Who can write to the volume may change its links meanwhile: what is bound is what the one lookup below the volume's root found.
+    Raises InvalidInput.
+    """
+    return tuple(
+        dataclasses.replace(real, source=_part(real.source, one.volume.subpath, f"{bundle}/part{number}"))
+        if one.kind == "volume" and one.volume is not None and one.volume.subpath
+        else real
+        for number, (one, real) in enumerate(zip(asked, mounts, strict=True))
+    )
+
+
+def _part(root: str, subpath: str, clone: str) -> str:
+    try:
+        found = inroot.open_path(root, subpath)
+    except errors.NotFound:
+        path = posixpath.join(root, subpath)
+        raise errors.InvalidInput(f"cannot access path {path}: lstat {path}: no such file or directory") from None
+    except errors.KernelError as error:
+        raise errors.InvalidInput(f"cannot access path {posixpath.join(root, subpath)}: {error.message}") from None
+    try:
+        source = f"/proc/self/fd/{found}"
+        _make_mount_point(source, clone)
+        mount.bind(source, clone, recursive=True)
+    finally:
+        os.close(found)
+    return clone
 
 
 def mount_points(view: str, mounts: Sequence[container.Mount]) -> Iterator[rich_plan.File]:

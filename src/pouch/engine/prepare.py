@@ -89,9 +89,10 @@ class _Preparation:
 
     def run(self, addressing: name_files.Addressing, joined: sharing.Joined) -> Prepared:
         mounting.check_sources(self._mounts)
-        record = self._record
-        self._equipment.snapshots.prepare(record.id)
         os.makedirs(self._bundle, exist_ok=True)
+        self._mounts = mounting.parts(self._asked, self._mounts, self._bundle)
+        record = self._record = dataclasses.replace(self._record, mounts=self._mounts)
+        self._equipment.snapshots.prepare(record.id)
         # Ids of a user namespace pass through; without one, nobody of this host may come near set-id files of the image.
         os.chmod(self._bundle, 0o711 if self._base is not None else 0o700)
         plan, seeded = self._look()
@@ -160,15 +161,20 @@ class _Preparation:
 
     def _fill_volumes(self, view: str) -> None:
         """At the first start only, as Docker does when it makes the container: what somebody empties later stays empty."""
-        wanted = [one for one in self._asked if one.kind == mounts.VOLUME]
-        for one in wanted:
+        wanted = [
+            (one, real.source)
+            for one, real in zip(self._asked, self._mounts, strict=True)
+            if one.kind == mounts.VOLUME and os.path.isdir(real.source)
+        ]
+        for one, _ in wanted:
             if inroot.exists(view, one.target) and not stat.S_ISDIR(inroot.stat(view, one.target).st_mode):
                 raise errors.InvalidInput(f"cannot mount volume over existing file, file exists {one.target}")
-        for one in wanted:
+        for one, place in wanted:
             if self._record.state.started_at and one.source not in self._record.unfilled:
                 continue
             if not (one.volume is not None and one.volume.no_copy):
-                self._warnings += self._equipment.volumes.fill(one.source, self._volumes[one.source], view, one.target)
+                part = place != self._volumes[one.source]
+                self._warnings += self._equipment.volumes.fill(one.source, place, view, one.target, part=part)
 
     def _missing_directory(self, view: str) -> Iterator[rich_plan.File]:
         path = self._record.working_dir

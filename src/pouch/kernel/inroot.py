@@ -117,6 +117,11 @@ def listdir(root: str, path: str) -> list[str]:
         return sorted(os.listdir(fd))
 
 
+def open_path(root: str, path: str) -> int:
+    """A descriptor of what the path leads to, which opens nothing of it (O_PATH); the caller closes it."""
+    return _open(root, path, os.O_PATH)
+
+
 def open_directory(root: str, path: str) -> int:
     """A descriptor of a directory to read it by, which the caller closes. KernelError ENOTDIR where it is another kind."""
     return _open(root, path, os.O_RDONLY | os.O_DIRECTORY)

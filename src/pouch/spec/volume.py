@@ -46,5 +46,7 @@ class VolumeMount:
     labels: dict[str, str] = field(default_factory=dict)
     no_copy: bool = False
     """Do not fill an empty volume with what the image has at the target."""
+    subpath: str = ""
+    """The directory or file of the volume that is mounted instead of all of it; relative, without a way out."""
     anonymous: bool = False
     """The volume was made for this container, which nobody gave a name for: it goes with it where that is asked (`rm -v`, `--rm`)."""

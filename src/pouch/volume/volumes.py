@@ -191,13 +191,17 @@ class Volumes:
             self._release(one, user)
             return True
 
-    def fill(self, name: str, place: str, view: str, target: str) -> builtins.list[str]:
+    def fill(self, name: str, place: str, view: str, target: str, *, part: bool = False) -> builtins.list[str]:
         """Copy what a root file system, mounted at `view`, has at `target` into an empty volume; warnings. See `copyup`.
 
         place: what `mount` answered. A volume that has files of somebody's stays as it is, so does one that is mounted read-only. A copy that
-        was cut off, by a crash or a full disk, is carried on by the next call.
+        was cut off, by a crash or a full disk, is carried on by the next call. part: the place is a directory in the volume, of which
+        nothing is noted: there a copy that was cut off stays what it is.
         """
         with self._turns.of(name):
+            if part:
+                may = copyup.is_empty(place) and not os.statvfs(place).f_flag & os.ST_RDONLY
+                return copyup.copy_up(view, target, place) if may else []
             begun = self._database.volume_state(name) is volume_records.VolumeState.FILLING
             if (not begun and not copyup.is_empty(place)) or os.statvfs(place).f_flag & os.ST_RDONLY:
                 return []

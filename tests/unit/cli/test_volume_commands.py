@@ -131,11 +131,15 @@ async def test_volumes_of_a_new_container():
 async def test_the_whole_language_of_mount():
     text = (
         "src=data,dst=/d,ro,volume-driver=far,volume-opt=type=nfs,"
-        '"volume-opt=o=addr=1.2.3.4,rw",volume-label=a=b,volume-nocopy'
+        '"volume-opt=o=addr=1.2.3.4,rw",volume-label=a=b,volume-nocopy,volume-subpath=a/b'
     )
     (found,) = (await created("--mount", text)).host.mounts
     wish = volume.VolumeMount(
-        driver="far", options={"type": "nfs", "o": "addr=1.2.3.4,rw"}, labels={"a": "b"}, no_copy=True
+        driver="far",
+        options={"type": "nfs", "o": "addr=1.2.3.4,rw"},
+        labels={"a": "b"},
+        no_copy=True,
+        subpath="a/b",
     )
     assert (found.kind, found.source, found.target, found.read_only) == ("volume", "data", "/d", True)
     assert found.volume == wish

@@ -81,10 +81,18 @@ def test_mounts_of_each_type():
         (b'{"Mounts":[{"Type":"bind","Target":"/b"}]}', "field Source must not be empty"),
         (b'{"Mounts":[{"Type":"bind","Source":"/a"}]}', "field Target must not be empty"),
         (b'{"Mounts":[{"Type":"bind","Source":"a","Target":"/b"}]}', "'a' mount path must be"),
-        (
-            b'{"Mounts":[{"Type":"volume","Source":"data","Target":"/b","VolumeOptions":{"Subpath":"a"}}]}',
-            'invalid mount config for type "volume": volume-subpath a is not supported: a volume is mounted whole',
+        *(
+            (
+                b'{"Mounts":[{"Type":"volume","Source":"data","Target":"/b","VolumeOptions":{"Subpath":"%s"}}]}' % path,
+                'invalid mount config for type "volume": subpath must be a relative path within the volume',
+            )
+            for path in (b"/a", b"..", b"../a", b"a/../../b", b"a\\u0000b")
         ),
+        (
+            b'{"Mounts":[{"Type":"volume","Target":"/b","VolumeOptions":{"Subpath":"a"}}]}',
+            'invalid mount config for type "volume": must not set Subpath when using anonymous volumes',
+        ),
+        (b'{"Mounts":[{"Type":"image","Source":"a","Target":"/b"}]}', 'type "image": images cannot be mounted'),
         (b'{"Mounts":[{"Type":"npipe","Target":"/b"}]}', 'type "npipe": mount type unknown'),
         (b'{"Mounts":[{"Type":"volume","Target":"/b","ReadOnly":true}]}', "must not set ReadOnly mode"),
         (

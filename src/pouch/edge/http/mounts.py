@@ -113,6 +113,8 @@ def _check_target(target: str, kind: str, before: str = "") -> None:
 
 def _mount(mount: schema.Mount) -> container.Mount:
     kinds = {"bind": _bind_mount, "tmpfs": _tmpfs_mount, "volume": _volume_mount}
+    if mount.Type == "image":
+        raise _invalid(mount, "images cannot be mounted", hint="a volume that an image fills: type=volume")
     if mount.Type not in kinds:
         wrong = f'invalid mount config for type "{mount.Type}": mount type unknown'
         raise errors.InvalidInput(wrong, hint="bind, volume or tmpfs")
@@ -127,8 +129,8 @@ def _mount(mount: schema.Mount) -> container.Mount:
     return kinds[mount.Type](mount, posixpath.normpath(mount.Target))
 
 
-def _invalid(mount: schema.Mount, what: str) -> errors.InvalidInput:
-    return errors.InvalidInput(f'invalid mount config for type "{mount.Type}": {what}')
+def _invalid(mount: schema.Mount, what: str, *, hint: str = "") -> errors.InvalidInput:
+    return errors.InvalidInput(f'invalid mount config for type "{mount.Type}": {what}', hint=hint)
 
 
 def _bind_mount(mount: schema.Mount, target: str) -> container.Mount:
@@ -153,9 +155,10 @@ def _volume_mount(mount: schema.Mount, target: str) -> container.Mount:
     if not mount.Source and mount.ReadOnly:
         raise _invalid(mount, "must not set ReadOnly mode when using anonymous volumes")
     asked = mount.VolumeOptions
-    if asked.Subpath:
-        said = f"volume-subpath {errors.shown(asked.Subpath)} is not supported: a volume is mounted whole"
-        raise _invalid(mount, said)
+    if asked.Subpath and not mount.Source:
+        raise _invalid(mount, "must not set Subpath when using anonymous volumes")
+    if not _is_local(asked.Subpath):
+        raise _invalid(mount, "subpath must be a relative path within the volume")
     return container.Mount(
         kind="volume",
         source=mount.Source,
@@ -166,8 +169,15 @@ def _volume_mount(mount: schema.Mount, target: str) -> container.Mount:
             options=asked.DriverConfig.Options,
             labels=asked.Labels,
             no_copy=asked.NoCopy,
+            subpath=asked.Subpath,
         ),
     )
+
+
+def _is_local(path: str) -> bool:
+    """By its text: what links make of it is looked at when it is mounted."""
+    first = posixpath.normpath(path).partition("/")[0] if path else ""
+    return not path.startswith("/") and first != ".." and "\0" not in path
 
 
 def _tmpfs_mount(mount: schema.Mount, target: str) -> container.Mount:
@@ -256,6 +266,8 @@ def _volume_options(asked: volume.VolumeMount) -> Document:
     document: Document = {}
     if asked.no_copy:
         document["NoCopy"] = True
+    if asked.subpath:
+        document["Subpath"] = asked.subpath
     if asked.labels:
         document["Labels"] = asked.labels
     if asked.driver or asked.options:
