@@ -169,7 +169,11 @@ class Files:
             yield visit
         finally:
             visit.kill()
-            await asyncio.shield(self._equipment.pools.streams(visit.end))
+            ending = asyncio.create_task(self._equipment.pools.streams(visit.end), name="end of a visit")
+            self._keepers.add(ending)
+            ending.add_done_callback(self._keepers.discard)
+            if errand.what != "stat":  # of which nobody needs to wait for the end
+                await asyncio.shield(ending)
 
     async def _begun(self, one: shelf.Container, errand: visiting.Errand) -> visiting.Visit:
         async with contextlib.AsyncExitStack() as stack:
