@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import signal
 import subprocess
+import tarfile
 import threading
 import time
 from concurrent import futures
@@ -470,4 +472,18 @@ def test_a_part_of_a_volume_gets_what_the_image_has_there_while_it_is_empty(load
             *("empty", "full"),
         ]
     finally:
+        loaded.pouch("volume", "rm", "whole")
+
+
+def test_files_of_a_part_are_copied_out_of_a_container_that_does_not_run(loaded):
+    sh(loaded, "mkdir -p /all/a; echo deep > /all/a/file; echo other > /all/file", "-v", "whole:/all")
+    loaded.pouch("create", "--name", "copied", *part("a"), "busybox", "true")
+    try:
+        archive = loaded.pouch("cp", "copied:/part/file", "-", binary=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+            assert found.extractfile("file").read() == b"deep\n"
+        loaded.pouch("cp", "/etc/hostname", "copied:/part/new")
+        assert sorted(os.listdir(data(loaded, "whole") + "/a")) == ["file", "new"]
+    finally:
+        loaded.pouch("rm", "copied")
         loaded.pouch("volume", "rm", "whole")

@@ -300,7 +300,11 @@ def _beside(
     wanted = [one for one in record.mounts if one.kind != mounts.VOLUME or one.source in places]
     binds = [
         visiting.Bind(
-            source=one.source, target=one.target, read_only=one.read_only, recursive="bind" not in one.options
+            source=one.source,
+            target=one.target,
+            inside=one.volume.subpath if one.volume is not None else "",
+            read_only=one.read_only,
+            recursive="bind" not in one.options,
         )
         for one in sorted(mounts.at(wanted, places), key=lambda each: each.target.count("/"))
         if one.kind != "tmpfs" and os.path.exists(one.source)

@@ -6,6 +6,7 @@ container besides (files in /etc, a machine's units) is not there, as for `commi
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from pouch.kernel import inroot, mount
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 Mount = dict[str, object]
-"""source, target, read_only, recursive."""
+"""source, inside (the part of the source, "" for all), target, read_only, recursive."""
 
 
 def lay(request: dict[str, Any]) -> str:
@@ -27,14 +28,38 @@ def lay(request: dict[str, Any]) -> str:
     mount.leave_namespace()
     places = paths.Paths(request["root"], request["run"])
     mount.tmpfs(places.run, mode=0o700)  # mount points of ours, and what stands there is hidden
-    id, layers, mounts = request["id"], request["layers"], request["mounts"]
+    with contextlib.ExitStack() as stack:
+        return _lay(request, places, _found(request["mounts"], stack))
+
+
+def _found(mounts: Sequence[Mount], stack: contextlib.ExitStack) -> list[Mount]:
+    """With parts of volumes as what they lead to now, below the volume's root.
+
+    Those that lead nowhere are left out: so would their container start.
+    """
+    found = []
+    for one in mounts:
+        source = str(one["source"])
+        if one["inside"]:
+            try:
+                descriptor = inroot.open_path(source, str(one["inside"]))
+            except (errors.NotFound, errors.KernelError):
+                continue
+            stack.callback(os.close, descriptor)
+            source = f"/proc/self/fd/{descriptor}"
+        found.append({**one, "source": source})
+    return found
+
+
+def _lay(request: dict[str, Any], places: paths.Paths, mounts: Sequence[Mount]) -> str:
+    id, layers = request["id"], request["layers"]
     rootfs = places.rootfs(id)
     if request["driver"] == overlay.Overlay.driver:
         snapshots = overlay.Overlay(places)
         snapshots.prepare(id)
         mount.tmpfs(places.seed(id))
         snapshots.mount(id, layers, rootfs)
-        missing = [one for one in mounts if not inroot.exists(rootfs, one["target"])]
+        missing = [one for one in mounts if not inroot.exists(rootfs, str(one["target"]))]
         if missing:
             mount.unmount(rootfs, detach=False)
             _make_points(places.seed(id), missing)

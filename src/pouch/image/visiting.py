@@ -48,6 +48,8 @@ class Bind:
 
     source: str
     target: str
+    inside: str = ""
+    """The part of the source that is there; "" for all of it."""
     read_only: bool = False
     recursive: bool = True
 
@@ -283,7 +285,13 @@ def _request(errand: Errand, where: Running | Standing) -> tuple[dict[str, Any],
             "id": where.id,
             "layers": list(where.layers),
             "mounts": [
-                {"source": one.source, "target": one.target, "read_only": one.read_only, "recursive": one.recursive}
+                {
+                    "source": one.source,
+                    "inside": one.inside,
+                    "target": one.target,
+                    "read_only": one.read_only,
+                    "recursive": one.recursive,
+                }
                 for one in where.mounts
             ],
         }
