@@ -29,8 +29,16 @@ PLAIN_PORT, TLS_PORT = 2375, 2376
 class Client:
     """Speaks to one daemon; a new connection for every request."""
 
-    def __init__(self, host: str, timeout: float | None = None, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        timeout: float | None = None,
+        tls: Tls | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        """extra: headers for every request, which replace none of a request's own."""
         self.host = host
+        self._extra = extra or {}
         self._timeout = timeout
         self._tls = tls
         self._while_waiting: Callable[[], object] | None = None
@@ -40,11 +48,11 @@ class Client:
 
     def within(self, seconds: float) -> Client:
         """The same, but no step of a request may take longer."""
-        return Client(self.host, seconds, self._tls)
+        return Client(self.host, seconds, self._tls, self._extra)
 
     def telling(self, action: Callable[[], object]) -> Client:
         """The same, but `action` is called every `TICK_SECONDS` while the daemon sends nothing."""
-        told = Client(self.host, self._timeout, self._tls)
+        told = Client(self.host, self._timeout, self._tls, self._extra)
         told._while_waiting = action
         return told
 
@@ -109,7 +117,9 @@ class Client:
             "Host: pouch",
             "User-Agent: pouch-cli",
         ]
-        head += [f"{name}: {value}" for name, value in headers.items()]
+        own = {name.lower() for name in headers}
+        extra = {name: value for name, value in self._extra.items() if name.lower() not in own}
+        head += [f"{name}: {value}" for name, value in (headers | extra).items()]
         try:
             _send(connection, ("\r\n".join(head) + "\r\n\r\n").encode() + content, upload)
             response = Response(connection, bodiless=method == "HEAD", while_waiting=self._while_waiting)

@@ -44,9 +44,10 @@ class Context:
     @property
     def client(self) -> Client:
         """A client of the daemon (connects per request)."""
+        from pouch.cli import configuration
         from pouch.cli.client import Client
 
-        return Client(self.daemon.host, tls=self.daemon.tls)
+        return Client(self.daemon.host, tls=self.daemon.tls, extra=configuration.headers())
 
 
 class Command:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from pouch.cli import command, files, health, limits, names, networks, ports, tty, units, volumes
+from pouch.cli import command, configuration, files, health, limits, names, networks, ports, tty, units, volumes
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from pouch.cli.client import Client
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 REFUSED = 125
 
 
-def document(parsed: Parsed) -> dict[str, Any]:
-    """The body of `POST /containers/create`. Raises CliError for flags that contradict each other."""
+def document(parsed: Parsed, proxies: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The body of `POST /containers/create`. Raises CliError for flags that contradict each other.
+
+    proxies: variables that `-e` does not name.
+    """
     image, *words = parsed.args
     _check(parsed)
     config: dict[str, Any] = {
         "Image": image,
         "Cmd": words or None,
-        "Env": files.environment(parsed.many("env-file"), parsed.many("env"), files.own_environment()),
+        "Env": files.environment(parsed.many("env-file"), _variables(parsed, proxies or {}), files.own_environment()),
         "Labels": files.labels(parsed.many("label-file"), parsed.many("label")),
         "Tty": parsed.on("tty"),
         "OpenStdin": parsed.on("interactive"),
@@ -60,6 +64,13 @@ def document(parsed: Parsed) -> dict[str, Any]:
     config |= {f"Attach{stream.capitalize()}": stream in attached for stream in ("stdin", "stdout", "stderr")}
     config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
     return config
+
+
+def _variables(parsed: Parsed, proxies: Mapping[str, str]) -> list[str]:
+    """Those of `-e`, and the proxies that it does not name. As with Docker, they come after the lines of `--env-file`."""
+    given = parsed.many("env")
+    named = {entry.partition("=")[0] for entry in given}
+    return given + [f"{name}={value}" for name, value in proxies.items() if name not in named]
 
 
 def streams(parsed: Parsed) -> frozenset[str]:
@@ -207,7 +218,7 @@ def _volumes(parsed: Parsed, config: dict[str, Any]) -> None:
 
 def create(client: Client, parsed: Parsed) -> tuple[str, dict[str, Any]]:
     """Create the container and tell its warnings; its id and the document it was made of."""
-    config = document(parsed)
+    config = document(parsed, configuration.proxies(client.host))
     if parsed.on("tty") and (size := tty.size()):
         config["HostConfig"]["ConsoleSize"] = list(size)
     cid_file = _CidFile(parsed.text("cidfile"))

@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_read_hinders_no_list(pouch, configured, content):
     result = pouch("ps")
     assert result.code == 0
     assert "web" in result.out
-    assert "config.json is left out" in result.err
+    assert result.err.count("config.json is left out") == 1
 
 
 def test_a_member_of_another_kind_counts_as_none(pouch, configured):
@@ -103,3 +103,96 @@ def test_the_terminal_really_takes_the_configured_keys(daemon, configured, monke
         terminal.type(b"\x05e")
         terminal.until(b"read escape sequence")
         assert terminal.wait() == 0
+
+
+PROXY = {"httpProxy": "http://proxy:3128", "noProxy": "localhost,.example"}
+
+
+def environment_of(pouch, daemon, *words):
+    daemon.on("POST", "/containers/create", Reply(201, {"Id": "a" * 64}))
+    result = pouch("create", *words, "x")
+    assert result.code == 0, result.err
+    return daemon.requests("POST", "/containers/create")[-1].json()["Env"]
+
+
+def test_the_proxies_of_the_file_are_variables_of_new_containers(pouch, daemon, configured):
+    configured({"proxies": {"default": PROXY}})
+    assert environment_of(pouch, daemon) == [
+        "HTTP_PROXY=http://proxy:3128",
+        "http_proxy=http://proxy:3128",
+        "NO_PROXY=localhost,.example",
+        "no_proxy=localhost,.example",
+    ]
+
+
+def test_what_the_command_line_says_of_a_proxy_is_left(pouch, daemon, configured, tmp_path):
+    (tmp_path / "file").write_text("NO_PROXY=of-the-file\nOTHER=1\n")
+    configured({"proxies": {"default": PROXY}})
+    words = ("--env-file", str(tmp_path / "file"), "-e", "HTTP_PROXY=", "-e", "no_proxy")
+    assert environment_of(pouch, daemon, *words) == [
+        "NO_PROXY=of-the-file",
+        "OTHER=1",
+        "HTTP_PROXY=",
+        "no_proxy",
+        "http_proxy=http://proxy:3128",
+        "NO_PROXY=localhost,.example",
+    ]
+
+
+def test_the_proxies_of_this_daemon_stand_for_the_default_ones(pouch, daemon, configured):
+    configured({"proxies": {"default": PROXY, daemon.host: {"allProxy": "socks5://other", "ftpProxy": ""}}})
+    assert environment_of(pouch, daemon) == ["ALL_PROXY=socks5://other", "all_proxy=socks5://other"]
+
+
+@pytest.mark.parametrize("proxies", [None, [], {"default": None}, {"default": {"httpProxy": 5}}, {"elsewhere": PROXY}])
+def test_proxies_of_another_kind_or_place_count_as_none(pouch, daemon, configured, proxies):
+    configured({"proxies": proxies})
+    assert environment_of(pouch, daemon) == []
+
+
+def test_exec_gets_no_proxies(pouch, daemon, configured):
+    exec_of(daemon)
+    configured({"proxies": {"default": PROXY}})
+    assert pouch("exec", "web", "true").code == 0
+    assert daemon.requests("POST", "/containers/web/exec")[-1].json()["Env"] == []
+
+
+def test_headers_go_with_every_request_and_replace_none(pouch, daemon, configured):
+    exec_of(daemon)
+    configured({"HttpHeaders": {"X-Meta": "a b", "user-agent": "mine", "Content-Length": "9", "UPGRADE": "x"}})
+    assert pouch("exec", "web", "true").code == 0
+    seen = daemon.requests("GET") + daemon.requests("POST")
+    assert len(seen) == 3
+    assert {one.headers["x-meta"] for one in seen} == {"a b"}
+    assert {one.headers["user-agent"] for one in seen} == {"pouch-cli"}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X": "a\r\nY: b"}, {"X: y\n": "b"}, {"": "a"}, {"X": 5}, {"X": "ö"}, {"X y": "b"}]
+)
+def test_headers_that_are_none_are_refused(pouch, daemon, configured, headers):
+    configured({"HttpHeaders": headers})
+    result = pouch("ps")
+    assert result.code == 1
+    assert "HttpHeaders in config.json" in result.err
+    assert not daemon.requests("GET")
+
+
+@pytest.mark.parametrize("noun", ["container", "image", "network", "volume"])
+def test_filters_of_the_file_narrow_what_is_pruned(pouch, daemon, configured, noun):
+    configured({"pruneFilters": ["label!=keep", "label=old", "label=a", "nothing", "until=", 5]})
+    daemon.on("POST", f"/{noun}s/prune", Reply(document={}))
+    result = pouch(noun, "prune", "--force", "--filter", "label!=a")
+    assert result.code == 0, result.err
+    filters = json.loads(daemon.requests("POST")[-1].query["filters"])
+    filters.pop("dangling", None)
+    assert filters == {"label!": ["a", "keep"], "label": ["old"]}
+
+
+def test_the_question_of_a_prune_shows_the_filters_of_the_file(pouch, daemon, configured):
+    configured({"pruneFilters": ["label=old"]})
+    for noun in ("containers", "images", "networks"):
+        daemon.on("POST", f"/{noun}/prune", Reply(document={}))
+    assert "  - label=old\n" in pouch("system", "prune").out
+    assert pouch("system", "prune", "--force").code == 0
+    assert all(one.query["filters"].find('"label":["old"]') > 0 for one in daemon.requests("POST"))

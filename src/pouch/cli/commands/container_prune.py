@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags, pruning
+from pouch.cli import command, configuration, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 WARNING = "This will remove all stopped containers."
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    wanted = parsed.many("filter")
+    wanted = configuration.prune_filters(parsed.many("filter"))
     if not parsed.on("force") and not consent.agreed(WARNING, wanted):
         raise CliError("pouch: container prune has been cancelled")
     pruning.total(pruning.containers(context.client, wanted))

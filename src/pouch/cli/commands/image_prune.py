@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags, pruning
+from pouch.cli import command, configuration, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 DANGLING = "This will remove all dangling images."
@@ -11,9 +11,10 @@ UNUSED = "This will remove all images without at least one container associated 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     everything = parsed.on("all")
-    if not parsed.on("force") and not consent.agreed(UNUSED if everything else DANGLING, parsed.many("filter")):
+    wanted = configuration.prune_filters(parsed.many("filter"))
+    if not parsed.on("force") and not consent.agreed(UNUSED if everything else DANGLING, wanted):
         raise CliError("pouch: image prune has been cancelled")
-    pruning.total(pruning.images(context.client, parsed.many("filter"), everything=everything))
+    pruning.total(pruning.images(context.client, wanted, everything=everything))
     return 0
 
 

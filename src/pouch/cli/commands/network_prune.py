@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags, pruning
+from pouch.cli import command, configuration, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 WARNING = "This will remove all custom networks not used by at least one container."
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    wanted = parsed.many("filter")
+    wanted = configuration.prune_filters(parsed.many("filter"))
     if not parsed.on("force") and not consent.agreed(WARNING, wanted):
         raise CliError("pouch: network prune has been cancelled")
     pruning.networks(context.client, wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags, pruning
+from pouch.cli import command, configuration, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -17,7 +17,8 @@ UNUSED = "all images without at least one container associated to them"
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    wanted, with_volumes, everything = parsed.many("filter"), parsed.on("volumes"), parsed.on("all")
+    wanted = configuration.prune_filters(parsed.many("filter"))
+    with_volumes, everything = parsed.on("volumes"), parsed.on("all")
     if with_volumes and any(one.startswith("until=") for one in wanted):
         raise CliError('pouch: the "until" filter is not supported with "--volumes"')
     client = context.client

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, consent, filters, flags, pruning
+from pouch.cli import command, configuration, consent, filters, flags, pruning
 from pouch.cli.errors import CliError
 
 ANONYMOUS = "This will remove anonymous local volumes not used by at least one container."
@@ -11,9 +11,10 @@ ALL = "This will remove all local volumes not used by at least one container."
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     everything = parsed.on("all")
-    if not parsed.on("force") and not consent.agreed(ALL if everything else ANONYMOUS, parsed.many("filter")):
+    wanted = configuration.prune_filters(parsed.many("filter"))
+    if not parsed.on("force") and not consent.agreed(ALL if everything else ANONYMOUS, wanted):
         raise CliError("pouch: volume prune has been cancelled")
-    pruning.total(pruning.volumes(context.client, parsed.many("filter"), everything=everything))
+    pruning.total(pruning.volumes(context.client, wanted, everything=everything))
     return 0
 
 
