@@ -31,10 +31,10 @@ class Visitors:
             return await asyncio.shield(beginning)
         except BaseException:
             try:
-                if not beginning.done():  # given up: what it needs stays until it is gone
-                    visit = await beginning
-                    visit.kill()
-                    await self._equipment.pools.streams(visit.end)
+                await asyncio.wait((beginning,))  # given up: what the visit needs stays until it is gone
+                if beginning.exception() is None:
+                    beginning.result().kill()
+                    await self._equipment.pools.streams(beginning.result().end)
             finally:
                 self.left()
             raise
