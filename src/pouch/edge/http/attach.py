@@ -73,6 +73,8 @@ class Attach:
         # Attached first, so that nothing falls between the log and the stream.
         plain = frames is Frames.DOCKER and pouchcontainer.attaches(request)
         stdio = await self._containers.attach(view.id) if plain or request.flag("stream") else None
+        if plain and stdio is not None:
+            stdio = await pouchcontainer.until_it_ended(self._containers, view.id, stdio)
         prelude: AsyncIterator[bytes] | None = None
         try:
             if request.flag("logs"):

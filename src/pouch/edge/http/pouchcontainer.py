@@ -7,11 +7,15 @@ client (`adapt`, `change`). Facts: alibaba/pouch, apis/swagger.yml, client/ and 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from pouch.edge.http import present, times
 from pouch.edge.http.message import Request
 from pouch.edge.http.schema import container as container_schema
 from pouch.edge.http.schema import resources as resources_schema
 from pouch.edge.http.schema import update as update_schema
+from pouch.engine import facade as engine
 from pouch.engine import views
 from pouch.spec import errors
 
@@ -22,6 +26,8 @@ _HOST = "d"
 _OTHERS_STREAMS = frozenset(("stream", "stdout", "stderr", "logs"))
 _NAMESPACE = "netns:"
 _NANO = 10**9
+_END_SECONDS = 5.0
+"""For a container's end to be noted once its outputs have ended. One that closed them and goes on is not waited for longer."""
 
 
 def speaks(request: Request) -> bool:
@@ -36,6 +42,48 @@ def speaks(request: Request) -> bool:
 def attaches(request: Request) -> bool:
     """Whether an attach is of its form: it says `stdin` alone, and means both outputs too, without heads between them."""
     return "stdin" in request.query and _OTHERS_STREAMS.isdisjoint(request.query)
+
+
+class UntilItEnded:
+    """A container's streams whose output ends when the container has: its client asks for the exit code then, and waits for nothing."""
+
+    def __init__(self, stdio: views.Stdio, ended: asyncio.Task[views.WaitResult]) -> None:
+        """ended: is done at the container's next end."""
+        self._stdio = stdio
+        self._ended = ended
+        self.write = stdio.write
+        self.write_eof = stdio.write_eof
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """See `views.Stdio`."""
+        piece = await self._stdio.read()
+        if piece is None:
+            await asyncio.wait((self._ended,), timeout=_END_SECONDS)
+        return piece
+
+    async def close(self) -> None:
+        """See `views.Stdio`."""
+        self._ended.cancel()
+        await asyncio.wait((self._ended,))
+        with contextlib.suppress(asyncio.CancelledError, errors.PouchError):
+            self._ended.result()
+        await self._stdio.close()
+
+
+async def until_it_ended(containers: engine.ContainersFacade, id_: str, stdio: views.Stdio) -> views.Stdio:
+    """The streams of a container, which may not have been started yet."""
+    armed = asyncio.Event()
+    ended = asyncio.create_task(containers.wait(id_, "next-exit", armed), name="attached end")
+    arming = asyncio.create_task(armed.wait(), name="attached end armed")
+    ending = UntilItEnded(stdio, ended)
+    try:
+        await asyncio.wait((ended, arming), return_when=asyncio.FIRST_COMPLETED)
+    except BaseException:
+        await ending.close()
+        raise
+    finally:
+        arming.cancel()
+    return ending
 
 
 def adapt(document: container_schema.Create, request: Request) -> list[str]:
