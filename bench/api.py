@@ -37,15 +37,7 @@ class Api:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer, decoded. Raises BenchError when the engine refuses."""
         content = json.dumps(body).encode() if body is not None else None
-        try:
-            self._connection.request(method, path, content, {"Content-Type": "application/json"})
-            answer = self._connection.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise BenchError(f"{method} {path}: {error!r}") from error
-        if answer.status >= 400:
-            raise BenchError(f"{method} {path}: {answer.status} {text.decode(errors='replace').strip()}")
+        text = self._answered(method, path, content, "application/json")
         with contextlib.suppress(ValueError):  # podman says OK and calls it JSON
             return json.loads(text)
         return text
@@ -55,6 +47,25 @@ class Api:
         before = time.perf_counter()
         self.call(method, path, body)
         return time.perf_counter() - before
+
+    def archive(self, method: str, name: str, path: str, content: bytes | None = None) -> float:
+        """HEAD, GET or PUT of a container's files: how long until all of it is answered."""
+        before = time.perf_counter()
+        self._answered(method, f"/containers/{name}/archive?path={path}", content, "application/x-tar")
+        return time.perf_counter() - before
+
+    def _answered(self, method: str, path: str, content: bytes | None, kind: str) -> bytes:
+        """The body of an answer. Raises BenchError as `call`."""
+        try:
+            self._connection.request(method, path, content, {"Content-Type": kind})
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise BenchError(f"{method} {path}: {error!r}") from error
+        if answer.status >= 400:
+            raise BenchError(f"{method} {path}: {answer.status} {text.decode(errors='replace').strip()}")
+        return text
 
     def close(self) -> None:
         """Close the connection."""
