@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-from pouch.engine import clock, shelf, views
+from pouch.engine import clock, groups, shelf, views
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
-from pouch.kernel import cgroup, cgroup_stats, process
+from pouch.kernel import cgroup_stats, process
 from pouch.spec import errors, network, sample
 
 INTERVAL = 1.0
@@ -115,7 +115,7 @@ class _Meter:
 
 def read(run: records.Run, time: str, *, with_network: bool) -> sample.Reading:
     """Look once. Blocking. Raises NotFound where the container has ended."""
-    group = cgroup.path_of(run.cgroups_path)
+    group = groups.path(run)  # where the limits are, and with them the times that it was held back
     memory, unified = cgroup_stats.memory(group)
     reading = sample.Reading(
         time=time,

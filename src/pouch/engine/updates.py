@@ -13,9 +13,9 @@ import io
 import logging
 import os
 import tarfile
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
-from pouch.engine import create, daemon_change, files, lifecycle, limits, shelf
+from pouch.engine import create, daemon_change, files, groups, lifecycle, limits, shelf
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import resources
@@ -107,14 +107,16 @@ class Updates:
         after: container.Resources,
         wanted: container.Resources,
     ) -> None:
+        controllers = self._equipment.host.controllers
+        freed = [name for name in _freed(wanted, after) if name in controllers]
+        unified = cgroup.mode() is cgroup.Mode.V2
+        if unified:
+            document = _without_limits(document, freed)
         if document:
             await self._equipment.runtime(run.runtime).update(one.id, document)
-        for controller, asked, limited in (
-            ("pids", wanted.pids_limit, after.pids_limit > 0),
-            ("cpu", wanted.cpu_quota or wanted.nano_cpus, after.cpu_quota > 0 or after.nano_cpus > 0),
-        ):
-            if asked and not limited:
-                await self._equipment.pools.fs(cgroup.unlimit, run.cgroups_path, controller)
+        if not unified:  # where crun cannot say it, and nobody brings the limit back
+            for name in freed:
+                await self._equipment.pools.fs(cgroup.unlimit, groups.path(run), name)
 
     async def _tell_sessions(self, one: shelf.Container) -> builtins.list[str]:
         """Write the environment anew for sessions of a machine that runs; warnings."""
@@ -204,6 +206,24 @@ def _touched(document: dict[str, object], wanted: container.Resources) -> dict[s
         for part, names in _PARTS.items()
         if part in document and any(getattr(wanted, name) != getattr(nothing, name) for name in names)
     }
+
+
+def _freed(wanted: container.Resources, after: container.Resources) -> Iterator[str]:
+    """Controllers whose limit, of tasks or of time, is taken away."""
+    if wanted.pids_limit and after.pids_limit <= 0:
+        yield "pids"
+    if (wanted.cpu_quota or wanted.nano_cpus) and after.cpu_quota <= 0 and after.nano_cpus <= 0:
+        yield "cpu"
+
+
+def _without_limits(document: dict[str, object], freed: Iterable[str]) -> dict[str, object]:
+    """For the runtime, which tells systemd: a limit of which that was not told comes back with its next daemon-reload."""
+    found = dict(document)
+    for name in freed:
+        part = found.get(name, {})
+        assert isinstance(part, dict)
+        found[name] = {**part, ("limit" if name == "pids" else "quota"): -1}
+    return found
 
 
 async def _archive(found: Sequence[rich_plan.File], now: int) -> AsyncIterator[bytes]:

@@ -43,12 +43,14 @@ _V1 = {
 _V2 = {
     Limit.SWAP: ("memory", ("memory.swap.max",)),
     Limit.WEIGHT: ("io", ("io.weight", "io.bfq.weight")),
-    Limit.WEIGHT_DEVICE: ("io", ("io.weight", "io.bfq.weight")),
+    Limit.WEIGHT_DEVICE: ("io", ("io.bfq.weight",)),
     Limit.READ_BPS: ("io", ("io.max",)),
     Limit.WRITE_BPS: ("io", ("io.max",)),
     Limit.READ_IOPS: ("io", ("io.max",)),
     Limit.WRITE_IOPS: ("io", ("io.max",)),
 }
+_TO_BE_SEEN = frozenset({Limit.WEIGHT_DEVICE})
+"""Known only where its file is there: runtimes write a device's weight for BFQ alone, which may not be loaded; crun 1.8 fails then."""
 
 
 def lacking(*, layout: cgroup.Layout | None = None) -> frozenset[Limit]:
@@ -85,7 +87,8 @@ def _unified(point: str) -> set[Limit]:
         return {
             limit
             for limit, (controller, names) in _V2.items()
-            if controller in controllers and (controller not in seen or not seen[controller].isdisjoint(names))
+            if controller in controllers
+            and (limit not in _TO_BE_SEEN if controller not in seen else not seen[controller].isdisjoint(names))
         }
     return set()
 

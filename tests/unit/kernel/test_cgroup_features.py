@@ -51,6 +51,17 @@ def test_a_controller_of_v2_that_no_group_has_yet_is_taken_to_be_whole(tmp_path)
     assert cgroup_features.known(layout=found) == {Limit.SWAP}
 
 
+def test_weights_of_devices_are_known_only_where_bfq_is_seen(tmp_path):
+    """Neither runtime writes them anywhere else, and crun fails."""
+    write(tmp_path, "cgroup.controllers", text="io\n")
+    found = layout(cgroup.Hierarchy(str(tmp_path), unified=True))
+    assert {Limit.WEIGHT, Limit.WEIGHT_DEVICE} & cgroup_features.known(layout=found) == {Limit.WEIGHT}
+    write(tmp_path / "group", "io.weight", "io.max")
+    assert {Limit.WEIGHT, Limit.WEIGHT_DEVICE} & cgroup_features.known(layout=found) == {Limit.WEIGHT}
+    write(tmp_path / "group", "io.bfq.weight")
+    assert {Limit.WEIGHT, Limit.WEIGHT_DEVICE} <= cgroup_features.known(layout=found)
+
+
 @pytest.mark.parametrize(
     ("controller", "v1", "v2", "written"),
     [("pids", "pids.max", "pids.max", "max"), ("cpu", "cpu.cfs_quota_us", "cpu.max", None)],

@@ -93,7 +93,7 @@ def _annotations(given: inputs.Inputs) -> dict[str, str]:
     """The client's, without those that steer the runtime itself: crun would replace the filter or run hooks for whoever may name them."""
     asked = given.record.config.annotations
     allowed = {key: value for key, value in asked.items() if not key.startswith(RUNTIME_ANNOTATIONS)}
-    return {**resources.scope_properties(given), **allowed}
+    return {**resources.scope_properties(given.host), **allowed}
 
 
 def _precompiled(given: inputs.Inputs, spec: inputs.Document) -> str:

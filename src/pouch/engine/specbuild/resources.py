@@ -127,12 +127,12 @@ def _block_entries(
     ]
 
 
-def scope_properties(given: inputs.Inputs) -> dict[str, str]:
-    """Annotations: what a runtime tells systemd of a scope besides (runc, docs/systemd.md). Without it each has DefaultTasksMax."""
-    if not given.host.systemd_cgroup:
-        return {}
-    limit = given.record.config.host.resources.pids_limit
-    return {"org.systemd.property.TasksMax": f"uint64 {limit or _UNLIMITED_TASKS}"}
+def scope_properties(host: inputs.Host) -> dict[str, str]:
+    """Annotations: what a runtime tells systemd of a scope besides (runc, docs/systemd.md). Without it each has DefaultTasksMax.
+
+    No limit for the scope: crun keeps that of the container in a group below it, where alone an update changes it; runc tells systemd itself.
+    """
+    return {"org.systemd.property.TasksMax": f"uint64 {_UNLIMITED_TASKS}"} if host.systemd_cgroup else {}
 
 
 def _memory(wanted: container.Resources) -> inputs.Document:
