@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 import sys
 
-from pouch.cli import command, configuration, files, health, limits, names, networks, ports, tty, units, volumes
+from pouch.cli import (
+    command,
+    configuration,
+    files,
+    health,
+    limits,
+    names,
+    networks,
+    other_pouch,
+    ports,
+    tty,
+    units,
+    volumes,
+)
 from pouch.cli.errors import ApiError, CliError, EngineError, Unreachable
 
 TYPE_CHECKING = False
@@ -60,6 +73,7 @@ def document(parsed: Parsed, proxies: Mapping[str, str] | None = None) -> dict[s
     networks.into(parsed, config)
     _ports(parsed, config)
     _volumes(parsed, config)
+    other_pouch.create(parsed, config)
     attached = streams(parsed)
     config |= {f"Attach{stream.capitalize()}": stream in attached for stream in ("stdin", "stdout", "stderr")}
     config["StdinOnce"] = config["OpenStdin"] and config["AttachStdin"]
@@ -199,7 +213,7 @@ def _security(option: str) -> str:
 
 
 def _ports(parsed: Parsed, config: dict[str, Any]) -> None:
-    bindings = ports.bindings(parsed.many("publish"))
+    bindings = ports.bindings(parsed.many("publish", "port"))
     exposed = [port for spec in parsed.many("expose") for port in ports.expose(spec)]
     if bindings:
         config["HostConfig"]["PortBindings"] = bindings

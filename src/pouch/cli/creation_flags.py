@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import files, health, limits, networks, ports, tty, units, volumes
+from pouch.cli import files, health, limits, networks, other_pouch, ports, tty, units, volumes
 from pouch.cli.flags import Flag, integer, many, switch, text
 
 RICH_MODES = ("auto", "systemd", "sbin-init", "dumb-init")
@@ -205,7 +205,7 @@ GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
     ("Health", health.FLAGS),
     ("Files and devices", FILES),
     ("Network", NETWORK),
-    ("Resources", limits.FLAGS),
+    ("Resources", (*limits.FLAGS, *other_pouch.CREATE)),
     ("Isolation", ISOLATION),
 )
 

@@ -165,6 +165,8 @@ ABSENT = {
     **dict.fromkeys(
         ("config", "node", "secret", "service", "stack", "swarm"), "Pouch is for one host: it knows no swarm."
     ),
+    "remount-lxcfs": "Pouch mounts no lxcfs into containers.",
+    "gen-doc": "Pouch has its documents already.\nhint: man pouch-run; docs/reference/cli.md",
     **dict.fromkeys(("checkpoint", "plugin", "trust"), "Pouch has no such objects."),
 }
 """Commands that people know from docker and that are not here: what to tell them."""

@@ -30,6 +30,10 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     for member, flag in _TEXTS.items():
         if parsed.given(flag):
             document[member] = parsed.text(flag)
+    if parsed.given("image-proxy"):
+        document["HttpProxy"] = document["HttpsProxy"] = parsed.text("image-proxy")
+    if parsed.given("debug"):
+        document["LogLevel"] = "debug" if parsed.on("debug") else "info"
     if parsed.given("stop-timeout"):
         document["StopTimeout"] = parsed.integer("stop-timeout")
     if parsed.given("shm-size"):
@@ -58,6 +62,8 @@ COMMAND = command.Command(
         ),
         flags.text("http-proxy", help='Proxy for http registries; "" for that of the environment', value="url"),
         flags.text("https-proxy", help='Proxy for https registries; "" for that of the environment', value="url"),
+        flags.text("image-proxy", value="url"),
+        flags.switch("debug"),
         flags.text("no-proxy", help="Hosts that are asked without a proxy", value="hosts"),
         flags.integer("stop-timeout", help="Seconds from stop to SIGKILL"),
         flags.text("shm-size", help="Size of /dev/shm of new containers", value="bytes", check=units.parse_size),

@@ -50,9 +50,9 @@ COMMAND = command.Command(
         ),
         flags.text("format", help="json, or a Go template ({{.Action}} {{.Actor.ID}})", value="template"),
         flags.text(
-            "since", help="Show all events since a moment, or a time ago (10m)", value="when", check=units.moment
+            "since", "s", help="Show all events since a moment, or a time ago (10m)", value="when", check=units.moment
         ),
-        flags.text("until", help="Stream events until this moment", value="when", check=units.moment),
+        flags.text("until", "u", help="Stream events until this moment", value="when", check=units.moment),
     ),
     at_most=0,
 )

@@ -16,7 +16,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     wanted = parsed.many("filter") + [f"reference={name}" for name in parsed.args]
     found = context.client.get("/images/json", {"all": parsed.on("all") or None, "filters": filters.encode(wanted)})
     template = configuration.list_format(parsed.text("format"), "imagesFormat", quiet=parsed.on("quiet"))
-    digests = parsed.on("digests") or ".Digest" in template
+    digests = parsed.on("digests") or parsed.on("digest") or ".Digest" in template
     shown = [row for image in found for row in rows(image, digests=digests)]
     if parsed.on("quiet") and not template:
         shown = list({row["Id"]: row for row in shown}.values())
@@ -92,6 +92,7 @@ COMMAND = command.Command(
     options=(
         flags.switch("all", "a", "Show all images"),
         flags.switch("digests", help="Show digests"),
+        flags.switch("digest"),
         flags.many(
             "filter",
             "f",

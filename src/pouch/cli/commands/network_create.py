@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pouch.cli import command, creation_flags, files, flags, pools
+from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
 def _document(parsed: flags.Parsed) -> dict[str, Any]:
     return {
-        "Name": parsed.args[0],
+        "Name": _name(parsed),
         "CheckDuplicate": True,
         "Driver": parsed.text("driver"),
         "Internal": parsed.on("internal"),
         "Attachable": parsed.on("attachable"),
         "EnableIPv4": parsed.on("ipv4"),
-        "EnableIPv6": parsed.on("ipv6"),
-        "Options": _pairs(parsed.many("opt")),
+        "EnableIPv6": parsed.on("ipv6") or parsed.on("enable-ipv6"),
+        "Options": _pairs(parsed.many("opt", "option")),
         "Labels": files.labels([], parsed.many("label")),
         "IPAM": {
             "Driver": parsed.text("ipam-driver"),
@@ -39,6 +40,14 @@ def _document(parsed: flags.Parsed) -> dict[str, Any]:
             ),
         },
     }
+
+
+def _name(parsed: flags.Parsed) -> str:
+    """As an argument, or as PouchContainer's command has it by a flag."""
+    given = [*parsed.args, *parsed.many("name")]
+    if len(given) != 1:
+        raise CliError("pouch: 'pouch network create' requires 1 argument")
+    return given[0]
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -73,11 +82,13 @@ COMMAND = command.Command(
         flags.switch("internal", help="No way out of this network, nor into it"),
         flags.switch("ipv4", help="Give IPv4 addresses", default=True),
         flags.switch("ipv6", help="Give IPv6 addresses"),
-        flags.many("label", help="Set meta data on the network", value="key=value", check=creation_flags.pair),
+        flags.many("label", "l", help="Set meta data on the network", value="key=value", check=creation_flags.pair),
         flags.switch("attachable", help="Accepted without effect: every network is"),
+        flags.many("option", value="key=value", check=creation_flags.pair),
+        flags.switch("enable-ipv6"),
+        flags.text("name", "n", value="name"),
         flags.text("ipam-driver", help="", default="default", value="driver"),
         flags.many("ipam-opt", help="", value="key=value", check=creation_flags.pair),
     ),
-    at_least=1,
     at_most=1,
 )

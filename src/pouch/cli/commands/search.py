@@ -14,6 +14,8 @@ WIDTH = 45
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     client, term = context.client, parsed.args[0]
+    if parsed.text("registry"):
+        term = f"{parsed.text('registry')}/{term}"
     query = {
         "term": term,
         "limit": parsed.integer("limit") or None,
@@ -50,6 +52,7 @@ COMMAND = command.Command(
         flags.many("filter", "f", "Filter output (is-official, stars)", value="key=value", check=filters.check),
         flags.text("format", help="table, json, 'table TEMPLATE' or a Go template", value="template"),
         flags.integer("limit", help="Max number of search results (1 to 100; by default 25)"),
+        flags.text("registry", "r", value="host"),
         flags.switch("no-trunc", help="Don't truncate output"),
     ),
     at_least=1,

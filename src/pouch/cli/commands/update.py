@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, creation, creation_flags, files, flags, limits
+from pouch.cli import command, creation, creation_flags, files, flags, limits, other_pouch
 from pouch.cli.client import segment
 from pouch.cli.errors import CliError
 
@@ -27,7 +27,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
 def _document(parsed: flags.Parsed) -> dict[str, Any]:
     """The body of `POST /containers/{id}/update`: what was given and nothing else."""
-    document = limits.members(parsed)
+    document = {**limits.members(parsed), **other_pouch.update(parsed)}
     if parsed.given("restart"):
         document["RestartPolicy"] = creation.restart_policy(parsed.text("restart"))
     env = files.environment(parsed.many("env-file"), parsed.many("env"), files.own_environment())
@@ -66,6 +66,7 @@ COMMAND = command.Command(
         ),
     ),
     options=(
+        *other_pouch.UPDATE,
         flags.text(
             "restart",
             help="When to start it again (no|on-failure[:times]|always|unless-stopped)",

@@ -47,8 +47,10 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
 
 
 def _operands(parsed: flags.Parsed) -> tuple[str, str, list[str]]:
-    """Image ("" where none is named), container, and command."""
+    """Image ("" where none is named), container, and command. With --name, as of old, there is no CONTAINER."""
     first, *rest = parsed.args
+    if parsed.given("name"):
+        return first, parsed.text("name"), rest
     if parsed.given("image"):
         return parsed.text("image"), first, rest
     return (first, rest[0], rest[1:]) if rest else ("", first, [])
@@ -71,6 +73,7 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.text("image", help="The new image; then no IMAGE stands before CONTAINER", value="image"),
+        flags.text("name", value="container"),
         flags.text("entrypoint", help="Another entrypoint than asked at create, or the image's"),
         flags.text(
             "pull", help="Pull the image before (missing|always|never)", default="missing", value="when", check=_when

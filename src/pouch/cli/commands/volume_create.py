@@ -14,7 +14,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     document = {
         "Name": parsed.args[0] if parsed.args else parsed.text("name"),
         "Driver": parsed.text("driver"),
-        "DriverOpts": pairs(parsed.many("opt")),
+        "DriverOpts": pairs(parsed.many("opt", "option")),
         "Labels": pairs(parsed.many("label")),
     }
     print(context.client.post("/volumes/create", None, document)["Name"])
@@ -32,8 +32,8 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.text("driver", "d", "Volume driver (local, or the name of a plugin)", value="driver", default="local"),
-        flags.many("label", help="Set metadata for a volume", value="key=value", check=creation_flags.pair),
-        flags.text("name", value="name"),
+        flags.many("label", "l", help="Set metadata for a volume", value="key=value", check=creation_flags.pair),
+        flags.text("name", "n", value="name"),
         flags.many(
             "opt",
             "o",
@@ -41,6 +41,7 @@ COMMAND = command.Command(
             value="key=value",
             check=creation_flags.pair,
         ),
+        flags.many("option", value="key=value", check=creation_flags.pair),
     ),
     at_most=1,
     notes=(
