@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from support import fake_files, fake_networks, fake_updates
@@ -289,6 +289,10 @@ class FakeImages(_Noun):
             if ref in (view.id, *view.tags):
                 return view
         raise errors.NotFound(f"No such image: {ref}")
+
+    async def named(self, names: Iterable[str]) -> Mapping[str, str]:
+        found = {tag: view.id for view in self.views for tag in view.tags}
+        return {name: found[name] for name in names if name in found}
 
     async def shared_sizes(self) -> Mapping[str, int]:
         await self._do("shared_sizes")

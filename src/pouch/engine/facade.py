@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pouch.engine import views
@@ -138,6 +138,9 @@ class ImagesFacade(Protocol):
 
     async def get(self, ref: str) -> views.ImageView:
         """Raises NotFound("No such image: X:latest")."""
+
+    async def named(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The ids of the images that these names mean now; those that mean none are left out."""
 
     async def shared_sizes(self) -> Mapping[str, int]:
         """Bytes that each image, by id, has in common with others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pouch.engine import create, events, image_details, shelf, views
 from pouch.engine import equipment as tools
@@ -38,6 +38,10 @@ class Images:
         return image_details.detailed(
             view(found), found, equipment.images, equipment.paths, driver=equipment.snapshots.driver
         )
+
+    async def named(self, names: Iterable[str]) -> Mapping[str, str]:
+        """See the facade."""
+        return await self._equipment.pools.db(self._equipment.images.named, names)
 
     async def shared_sizes(self) -> Mapping[str, int]:
         """See the facade."""

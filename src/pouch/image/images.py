@@ -177,12 +177,20 @@ class Images:
                 f"image {ref}: its configuration is damaged: {error}", hint="remove it and load it again"
             ) from error
 
+    def named(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of the images that these names mean; those that mean none are left out."""
+        found = {}
+        for name in names:
+            with contextlib.suppress(errors.NotFound, errors.InvalidInput):
+                found[name] = self._find(name)[0].id
+        return found
+
     def history(self, image: Image) -> builtins.list[dict[str, object]]:
-        """Its steps, newest first, in Docker's shape (`GET /images/{name}/history`)."""
+        """Its steps, newest first, in Docker's shape (`GET /images/{name}/history`): none where nobody wrote a history."""
         sizes = self._sizes(image.layers)
         remaining = iter(image.layers)
         steps: builtins.list[dict[str, object]] = []
-        for step in image.config.history or tuple({} for _ in image.layers):
+        for step in image.config.history or ():
             chain = "" if step.get("empty_layer") else next(remaining, "")
             steps.append(
                 {

@@ -53,9 +53,9 @@ def apply(config: Mapping[str, Any], changes: Sequence[str]) -> Config:
     for line in _lines("\n".join(changes)):
         name, rest = _first(line)
         known = _INSTRUCTIONS.get(name.upper())
+        if known is None:
+            raise errors.InvalidInput(f"{errors.shown(name)} is not a valid change command", hint=_KNOWN)
         try:
-            if known is None:
-                raise errors.InvalidInput(f"{name} is not a valid change command", hint=_KNOWN)
             known(state, rest)
         except errors.InvalidInput as error:
             raise errors.InvalidInput(f'change "{line}": {error.message}', hint=error.hint) from error

@@ -148,7 +148,12 @@ def _chosen(store: images.Images, refs: Sequence[str]) -> dict[str, tuple[refere
             for tag, id in repository.items():
                 found.setdefault(id, {})[tag] = None
             continue
-        image = store.get(ref)
+        try:
+            image = store.get(ref)
+        except errors.NotFound:
+            raise errors.NotFound(
+                f"No such image: {errors.shown(ref)}"
+            ) from None  # as it was asked for, as Docker says it here
         named = _named(ref)
         spelled = found.setdefault(image.id, {})
         if named is not None and not named.digest and named.familiar() in image.tags:

@@ -43,6 +43,16 @@ async def test_sizes_come_for_who_asks():
         assert daemon.engine.calls.count(("files.sizes", fake_engine.ID)) == 2
 
 
+async def test_an_image_whose_name_means_another_now_is_shown_by_its_id():
+    async with edge_client.running() as daemon:
+        assert (await daemon.request("GET", "/containers/json")).json()[0]["Image"] == "debian:bookworm"
+        own = "sha256:" + "ab" * 32
+        for images in ([], [fake_engine.image_view(id="sha256:" + "ef" * 32)]):
+            daemon.engine.images.views = images
+            (line,) = (await daemon.request("GET", "/containers/json")).json()
+            assert (line["Image"], line["ImageID"]) == (own, own)
+
+
 async def test_one_that_goes_while_sizes_are_looked_at_is_listed_without():
     async with edge_client.running() as daemon:
         daemon.engine.fail["files.sizes"] = errors.NotFound("No such container: x")

@@ -134,6 +134,20 @@ def test_history_is_newest_first_with_sizes_for_steps_that_have_layers(store):
     ]
 
 
+def test_an_image_without_a_history_has_none(store):
+    assert store.images.history(store.image("web", layers=("a", "b"))) == []
+
+
+def test_names_are_resolved_many_at_once_and_those_of_nothing_are_left_out(store):
+    made = store.image("web")
+    short = made.id[7:19]
+    assert store.images.named(["web", "docker.io/library/web:latest", short, "nosuch", "Wrong/!"]) == {
+        "web": made.id,
+        "docker.io/library/web:latest": made.id,
+        short: made.id,
+    }
+
+
 def test_a_damaged_image_is_listed_named_in_the_error_and_can_be_removed(store):
     made = store.image("web")
     store.images._decoded.clear()

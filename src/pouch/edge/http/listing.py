@@ -48,8 +48,14 @@ class Listing:
             found = await self._filtered(wanted, everything=everything or request.flag("all"))
         shown = found[:limit] if limit else found
         now = time.time()
+        named = await self._facade.images.named({view.image_name for view in shown})
         lines = [
-            versions.fit(versions.Noun.CONTAINER_LINE, present.summary(view, now), request.version) for view in shown
+            versions.fit(
+                versions.Noun.CONTAINER_LINE,
+                present.summary(view, now, named=named.get(view.image_name) == view.image_id),
+                request.version,
+            )
+            for view in shown
         ]
         if pouchcontainer.speaks(request):
             lines = [pouchcontainer.line(line, view) for view, line in zip(shown, lines, strict=True)]

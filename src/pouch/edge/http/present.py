@@ -9,14 +9,14 @@ from pouch.spec import container, health
 Document = dict[str, object]
 
 
-def summary(view: views.ContainerView, now: float) -> Document:
-    """One line of `GET /containers/json`."""
+def summary(view: views.ContainerView, now: float, *, named: bool = True) -> Document:
+    """One line of `GET /containers/json`. named: whether the name of its image still means that image."""
     config, state = view.config, view.state
     host = config.host
     return {
         "Id": view.id,
         "Names": ["/" + view.name],
-        "Image": view.image_name,
+        "Image": view.image_name if named else view.image_id,
         "ImageID": view.image_id,
         "Command": " ".join(_quoted(word) for word in view.argv),
         "Created": int(times.seconds(view.created)),

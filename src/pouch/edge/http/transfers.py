@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from pouch.edge.http import archives, filters, message, registry, streams
 from pouch.edge.http.message import Answer, Request, Route, Stream
 from pouch.engine import facade as engine
-from pouch.spec import errors
+from pouch.spec import errors, reference
 
 _SEARCH_FILTERS = frozenset(("is-automated", "is-official", "stars"))
 _FOUND_USUALLY = 25
@@ -59,7 +59,10 @@ class Transfers:
         who = registry.who(request)
         if registry.HEADER not in request.headers:
             who = registry.given(await request.read())
-        steps = await self._transfers.push(name, who, all_tags=not registry.is_tagged(name))
+        try:
+            steps = await self._transfers.push(name, who, all_tags=not registry.is_tagged(name))
+        except errors.NotFound as error:
+            return Stream(message.JSON, _nothing_to_push(name, error))
         return _told(streams.progress_pieces(steps, sentences="status", checked=True))
 
     async def search(self, request: Request) -> Answer:
@@ -99,6 +102,12 @@ class Transfers:
         except errors.Forbidden as error:
             raise message.HttpError(401, error.message) from None  # its hint would be to log in
         return message.reply({"Status": status, "IdentityToken": token})
+
+
+async def _nothing_to_push(name: str, error: errors.NotFound) -> AsyncIterator[bytes]:
+    """As Docker tells it: in the stream, after its first line; clients look there."""
+    yield message.encode({"status": f"The push refers to repository [{reference.Reference.parse(name).name()}]"})
+    yield message.encode({"errorDetail": {"message": str(error)}, "error": str(error)})
 
 
 def _told(pieces: streams.Pieces) -> Stream:
