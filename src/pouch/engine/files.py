@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import logging
 import os
 import posixpath
 import stat as modes
@@ -26,6 +27,8 @@ from pouch.kernel import mount, namespace, process
 from pouch.spec import container, errors
 from pouch.store import measure
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _KERNELS = frozenset(
@@ -36,6 +39,8 @@ _KERNELS = frozenset(
 )
 """File systems whose files are made by the kernel as they are read."""
 _MOST_DEVICES = 4096
+END_SECONDS = 6.0
+"""For visits to end when the daemon does: those that are still there hang in a file system whose server is the container's."""
 _GO_MODES = (
     (modes.S_ISDIR, 1 << 31),
     (modes.S_ISLNK, 1 << 27),
@@ -149,7 +154,12 @@ class Files:
         for one in self._shelf:
             one.end_visits()
         if self._keepers:
-            await asyncio.wait(self._keepers)
+            _, hanging = await asyncio.wait(self._keepers, timeout=END_SECONDS)
+            for keeper in hanging:
+                keeper.cancel()
+            if hanging:
+                log.warning("%d visits of containers' files hang in the kernel", len(hanging))
+                await asyncio.wait(hanging)
         await self._visitors.close()
 
     # -- visits -------------------------------------------------------------------------------------------------------
@@ -172,7 +182,9 @@ class Files:
             ending = asyncio.create_task(self._equipment.pools.streams(visit.end), name="end of a visit")
             self._keepers.add(ending)
             ending.add_done_callback(self._keepers.discard)
-            if errand.what != "stat":  # of which nobody needs to wait for the end
+            task = asyncio.current_task()
+            # Nobody needs to wait for the end of a look, and nobody does for that of what was given up.
+            if errand.what != "stat" and task is not None and not task.cancelling():
                 await asyncio.shield(ending)
 
     async def _begun(self, one: shelf.Container, errand: visiting.Errand) -> visiting.Visit:

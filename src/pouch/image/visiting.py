@@ -25,6 +25,8 @@ from pouch.spec import errors
 _PIECE = 1 << 20
 _PATIENCE = 5.0
 """Seconds that a process may take to end as it is told."""
+_LAST_PATIENCE = 2.0
+"""And then to die, where nothing holds it up."""
 _BEGINNING = 60.0
 """Seconds that a process may take to say that it is there."""
 _ATTEMPTS = 3
@@ -96,15 +98,20 @@ class Found:
 
 
 class Visit:
-    """One process on its errand. End it on every way: it holds the container's mounts."""
+    """One process on its errand. End it on every way: it holds the container's mounts.
+
+    A container can have a file system whose server never answers (FUSE): its visitor hangs in the kernel, and not even SIGKILL ends it.
+    So nothing here waits for the process alone: whoever waits is called back by `kill`.
+    """
 
     def __init__(self, errand: Errand, pidfd: int, wire: socket.socket, stream: io.FileIO | None) -> None:
-        """stream: what the archive is written to (put) or read from (get). All become the visit's."""
+        """stream: what the archive is written to (put) or read from (get); it does not block. All become the visit's."""
         self.errand = errand
         self._pidfd = pidfd
         self._wire = wire
         self._stream = stream
         self._said = b""
+        self._given_up = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -125,7 +132,10 @@ class Visit:
     def read(self) -> bytes:
         """The next piece of the archive that is got, b"" at its end."""
         assert self._stream is not None
-        return self._stream.read(_PIECE)
+        piece: bytes | None = None
+        while piece is None and self._awaited(select.POLLIN):
+            piece = self._stream.read(_PIECE)
+        return piece or b""
 
     def send(self, stream: Readable) -> None:
         """Put all of a stream. Ends early where the process does: `finish` says why."""
@@ -134,7 +144,23 @@ class Visit:
             while piece := stream.read(_PIECE):
                 rest = memoryview(piece)
                 while rest:
-                    rest = rest[self._stream.write(rest) :]
+                    if not self._awaited(select.POLLOUT):
+                        return
+                    rest = rest[self._stream.write(rest) or 0 :]
+
+    def _awaited(self, event: int) -> bool:
+        """Wait until the stream can be read or written; False where the visit was given up meanwhile."""
+        assert self._stream is not None
+        waiting = select.poll()
+        waiting.register(self._stream, event)
+        waiting.register(self._wire, 0)  # which tells of its end all the same
+        while not self._given_up:
+            ready = dict(waiting.poll())
+            if self._stream.fileno() in ready:
+                return True
+            if not self._given_up:  # the process is ending: what it has written can be read still
+                waiting.unregister(self._wire)
+        return False
 
     def finish(self) -> tuple[str, ...]:
         """Wait for the end of the errand; warnings. Raises what went wrong."""
@@ -143,11 +169,12 @@ class Visit:
         return tuple(map(str, self._line()["warnings"]))
 
     def end(self) -> None:
-        """End the process, whatever it does, and wait for it; idempotent."""
+        """End the process, whatever it does, and wait for it, but for one that hangs in the kernel; idempotent."""
         self.kill()
         if self._pidfd >= 0 and not _ended(self._pidfd, _PATIENCE):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            _ended(self._pidfd, None)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            _ended(self._pidfd, _LAST_PATIENCE)
         with self._lock:
             if self._pidfd >= 0:
                 os.close(self._pidfd)
@@ -160,8 +187,10 @@ class Visit:
     def kill(self) -> None:
         """Have it end; from any thread. Whoever waits for it finds out. One that writes takes back what is half done."""
         number = signal.SIGTERM if self.errand.what == "put" else signal.SIGKILL
-        with self._lock, contextlib.suppress(ProcessLookupError):
+        with self._lock, contextlib.suppress(OSError):  # it has ended
             if self._pidfd >= 0:
+                self._given_up = True
+                self._wire.shutdown(socket.SHUT_RDWR)
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def watch(self) -> int:
@@ -251,6 +280,7 @@ def _stream(
         fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE)
     far, near = ends if errand.what == "put" else ends[::-1]
     theirs.callback(os.close, far)
+    os.set_blocking(near, False)
     stream = io.FileIO(near, "w" if errand.what == "put" else "r")
     ours.callback(stream.close)
     request["passed"].append("stdin" if errand.what == "put" else "stdout")

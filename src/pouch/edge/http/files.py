@@ -19,9 +19,10 @@ def routes(facade: engine.Facade) -> tuple[Route, ...]:
     noun = Files(facade.files)
     place = "/containers/{name}/archive"
     return (
-        Route("HEAD", place, noun.stat),
-        Route("GET", place, noun.get),
-        Route("PUT", place, noun.put, changes=True),
+        # A container can make each of these wait as long as it likes: no longer than the client does.
+        Route("HEAD", place, noun.stat, waits=True),
+        Route("GET", place, noun.get, waits=True),
+        Route("PUT", place, noun.put, waits=True),
     )
 
 
