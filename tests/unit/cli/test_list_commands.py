@@ -210,6 +210,8 @@ def test_the_tree_stands_under_the_four_categories(daemon, pouch):
         "     40      1040      0  agent\\x1b[2J",
     ]
     assert json.loads(pouch("top", "--tree", "--format", "json", "web").out) == found
+    for words in (("web", "--tree", "--format", "json"), ("--format", "json", "web", "--tree")):
+        assert json.loads(pouch("top", *words).out) == found
 
 
 def test_a_tree_whose_parents_form_a_circle_is_drawn_without_end(daemon, pouch):

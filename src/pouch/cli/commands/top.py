@@ -10,6 +10,8 @@ from pouch.cli.errors import CliError
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     name, *options = parsed.args
     path = f"/containers/{segment(name)}"
+    if "--tree" in options:  # ps has no such option
+        parsed, options = _with_later(parsed, options)
     if not parsed.on("tree"):
         found = context.client.get(f"{path}/top", {"ps_args": " ".join(options) or None})
         rows = [found["Titles"], *(found["Processes"] or ())]
@@ -30,6 +32,13 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     return 0
 
 
+def _with_later(parsed: flags.Parsed, options: list[str]) -> tuple[flags.Parsed, list[str]]:
+    """The flags that stand before the name and those behind it, and what is left. Raises FlagError."""
+    before = [f"--{flag.name}={parsed.text(flag.name)}" for flag in COMMAND.options if parsed.given(flag.name)]
+    all_of_them = flags.parse(COMMAND.options, [*before, *options])
+    return all_of_them, all_of_them.args
+
+
 COMMAND = command.Command(
     "[OPTIONS] CONTAINER [ps OPTIONS]",
     "Display the running processes of a container",
@@ -41,6 +50,6 @@ COMMAND = command.Command(
     ),
     at_least=1,
     interspersed=False,
-    notes="Flags stand before the container's name: what follows it goes to ps(1) on the host, `-ef` by default. "
+    notes="Flags stand before the container's name: what follows it goes to ps(1) on the host, `-ef` by default, unless it has --tree. "
     "--tree names the unit or service of each process, its threads, and zombies.",
 )
