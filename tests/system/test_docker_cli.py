@@ -351,7 +351,8 @@ def test_networks_through_docker(on_host):
 
     assert "network with name lan already exists" in docker.run("network", "create", "lan", code=1).stderr
     assert "is a pre-defined network and cannot be removed" in docker.run("network", "rm", "bridge", code=1).stderr
-    assert "has active endpoints" in docker.run("network", "rm", "lan", code=1).stderr
+    refused = docker.run("network", "rm", "lan", code=1).stderr
+    assert re.search(r'network lan has active endpoints \(name:"\w+" id:"[0-9a-f]{12}"', refused), refused
     assert "network nope not found" in docker.run("network", "rm", "nope", code=1).stderr
     assert "network nope not found" in docker.run("network", "connect", "nope", "web", code=1).stderr
     assert "No such container: nope" in docker.run("network", "connect", "lan", "nope", code=1).stderr

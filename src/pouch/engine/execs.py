@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 
@@ -54,7 +55,7 @@ class Execs:
         one = self._shelf.get(ref)
         one.require_running()
         if one.record.state.status is container.Status.PAUSED:
-            raise errors.Conflict(f"Container {one.id} is paused, unpause the container before exec")
+            raise errors.Conflict(f"Container {errors.shown(ref)} is paused, unpause the container before exec")
         if not config.cmd or not config.cmd[0]:
             raise errors.InvalidInput("No exec command specified")
         if config.user:  # told now: at its start only a stream could tell
@@ -145,6 +146,12 @@ class Execs:
             exit_code=one.exit_code,
             pid=pid,
         )
+
+    def detached(self, id: str) -> None:
+        """See the facade."""
+        with contextlib.suppress(errors.NotFound):  # the container is removed meanwhile
+            one = self._find(id)
+            self._life.publish(one.owner.record, "exec_detach", execID=one.id)
 
     async def resize(self, id: str, height: int, width: int) -> None:
         """See the facade. Clients ask when they know the id, which may be before its process runs: it is waited for, as by dockerd."""

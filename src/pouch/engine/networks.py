@@ -110,7 +110,7 @@ class Networks:
     async def _remove(self, one: network.Network) -> None:
         if await self._networks.doom(one):
             raise errors.Forbidden(
-                f"error while removing network: network {one.name} id {one.id} has active endpoints",
+                f"error while removing network: network {one.name} has active endpoints{self._endpoints(one)}",
                 hint="stop or disconnect its containers: pouch network inspect names them",
             )
         try:
@@ -120,6 +120,17 @@ class Networks:
             raise
         await self._networks.delete(one)
         events.of_network(self._equipment.events, one, "destroy")
+
+    def _endpoints(self, one: network.Network) -> str:
+        """Who is in it, as Docker lists them; "" where they have left meanwhile."""
+        found = sorted(
+            (other.record.name, place.id[:12])
+            for other in self._shelf
+            for place in other.record.state.endpoints
+            if place.network_id == one.id
+        )
+        told = ", ".join(f'name:"{name}" id:"{id}"' for name, id in found)
+        return f" ({told})" if told else ""
 
     async def prune(self, filters: Mapping[str, builtins.list[str]]) -> builtins.list[str]:
         """See the facade."""

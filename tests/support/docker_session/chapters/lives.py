@@ -77,6 +77,7 @@ def _events(session: player.Session) -> None:
     session.until("docker inspect --format '{{.State.Status}}' lived", "exited")
     run("docker start lived")
     session.until("docker inspect --format '{{.State.Status}}' lived", "exited")
+    session.prepare("docker wait lived")  # its end is told by then, too
     run("docker rename lived living")
     run("docker rm living")
     run(f"docker events {since} --filter type=container")
