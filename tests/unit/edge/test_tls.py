@@ -93,6 +93,14 @@ async def test_a_client_is_let_in_by_any_of_its_names(authority, files, names):
         assert (await ping(port, presenting(authority, pair))).status == 200
 
 
+@pytest.mark.parametrize(
+    "name", ["wor\N{KELVIN SIGN}er", "wor\N{KELVIN SIGN}er\N{LATIN SMALL LETTER LONG S}", "worker\0x"]
+)
+def test_letters_that_look_alike_or_fold_alike_are_others(name):
+    assert tls.Client((name,)).allowed(())
+    assert not tls.Client((name,)).allowed(("worker", "workers"))
+
+
 async def test_a_client_that_is_not_on_the_list_is_told_so_and_gets_nothing_else(authority, files):
     async with (
         serving(mutual(authority, files, "worker", "worker.example")) as (engine, _, port),

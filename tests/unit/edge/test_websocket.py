@@ -197,6 +197,7 @@ async def test_a_slow_reader_holds_up_the_process_only_beyond_what_fits():
         ({"Sec_WebSocket_Key": "*" * 24}, 400, "16 bytes in base64"),
         ({"Origin": "https://evil.example"}, 403, "https://evil.example"),
         ({"Origin": "null"}, 403, "may not attach"),
+        ({"Origin": "http://["}, 403, "may not attach"),
     ],
 )
 async def test_a_handshake_that_is_none_is_refused(change, status, words):

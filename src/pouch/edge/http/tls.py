@@ -12,6 +12,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import string
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ HANDSHAKE_SECONDS = 10.0
 HANDSHAKES = 128
 """At a time. One more, and the one that has taken longest is dropped: strangers cannot keep clients out by being slow."""
 _PIECE = 64 << 10
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _LINGER_SECONDS = 3.0
 _RETRY_SECONDS = 0.5
 _QUIET_SECONDS = 1.0
@@ -85,9 +87,16 @@ class Client:
         return ", ".join(self.names) or "without a name"
 
     def allowed(self, names: tuple[str, ...]) -> bool:
-        """Whether one of its names is among these (whatever their case); with none named everybody is."""
-        wanted = {name.casefold() for name in names}
-        return not wanted or any(name.casefold() in wanted for name in self.names)
+        """Whether one of its names is among these (whatever the case of a to z); with none named everybody is.
+
+        No other letters are taken for the same: the Kelvin sign would pass for a "k".
+        """
+        wanted = {_lower(name) for name in names}
+        return not wanted or any(_lower(name) in wanted for name in self.names)
+
+
+def _lower(name: str) -> str:
+    return name.translate(_LOWER)
 
 
 def _client(tls: ssl.SSLObject) -> Client:

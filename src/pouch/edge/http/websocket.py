@@ -39,8 +39,16 @@ def check(request: message.Request) -> None:
         raise errors.InvalidInput("bad handshake: expected 16 bytes in base64 as Sec-WebSocket-Key")
     origin = headers.get("origin")
     # A browser lets any page open a WebSocket anywhere, with whatever proves who its user is.
-    if origin is not None and parse.urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    if origin is not None and _place(origin) != headers.get("host", "").lower():
         raise errors.Forbidden(f"a page of {origin[:100]!r} may not attach to containers of this daemon")
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of a page; None where there is none: `null`, or what no browser sends."""
+    try:
+        return parse.urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def head(request: message.Request) -> bytes:
