@@ -24,7 +24,7 @@ class Archives:
     async def load(self, chunks: AsyncIterator[bytes], *, platform: str = "") -> views.ProgressStream:
         """See the facade."""
         wanted = platforms.parse(platform) if platform else None
-        upload = progress.Upload()
+        upload = progress.Upload(self._equipment.pools.uploads_crowded)
         tell = self._equipment.events.from_threads()
 
         def work(report: Report) -> None:
@@ -64,7 +64,7 @@ class Archives:
             references=commits.names(name),
             comment=message,
         )
-        upload = progress.Upload()
+        upload = progress.Upload(self._equipment.pools.uploads_crowded)
         tell = self._equipment.events.from_threads()
 
         def work(report: Report) -> None:

@@ -113,7 +113,7 @@ class Files:
         events.of_container(self._equipment.events, one.record, "extract-to-dir")
 
     async def _send(self, visit: visiting.Visit, chunks: AsyncIterator[bytes]) -> None:
-        upload = progress.Upload()
+        upload = progress.Upload(self._equipment.pools.uploads_crowded)
 
         def work() -> None:
             with io.BufferedReader(upload, 1 << 20) as stream:
@@ -175,16 +175,18 @@ class Files:
     @contextlib.asynccontextmanager
     async def _visit(self, one: shelf.Container, errand: visiting.Errand) -> AsyncIterator[visiting.Visit]:
         visit = await self._begun(one, errand)
+        failed = False
         try:
             yield visit
+        except Exception:
+            failed = True
+            raise
         finally:
             visit.kill()
             ending = asyncio.create_task(self._equipment.pools.streams(visit.end), name="end of a visit")
             self._keepers.add(ending)
             ending.add_done_callback(self._keepers.discard)
-            task = asyncio.current_task()
-            # Nobody needs to wait for the end of a look, and nobody does for that of what was given up.
-            if errand.what != "stat" and task is not None and not task.cancelling():
+            if failed and errand.what == "put":  # who hears that it went wrong finds what was half done taken back
                 await asyncio.shield(ending)
 
     async def _begun(self, one: shelf.Container, errand: visiting.Errand) -> visiting.Visit:

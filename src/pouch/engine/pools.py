@@ -11,6 +11,9 @@ from typing import ParamSpec, TypeVar
 
 log = logging.getLogger(__name__)
 
+UPLOADS = 16
+"""Archives from clients that are worked on at a time."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -24,7 +27,8 @@ class Pools:
         self._long = ThreadPoolExecutor(4, "long")
         self._streams = ThreadPoolExecutor(64, "stream")
         self._pulls = ThreadPoolExecutor(16, "pull")
-        self._uploads = ThreadPoolExecutor(16, "upload")
+        self._uploads = ThreadPoolExecutor(UPLOADS, "upload")
+        self._uploading = 0
         self._background = ThreadPoolExecutor(2, "background")
 
     async def db(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,8 +60,16 @@ class Pools:
         return await _run(self._pulls, fn, *args, **kwargs)
 
     async def uploads(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Images that clients send, as slowly as they like."""
-        return await _run(self._uploads, fn, *args, **kwargs)
+        """Archives that clients send, as slowly as they like while nobody waits for a thread (see `uploads_crowded`)."""
+        self._uploading += 1
+        try:
+            return await _run(self._uploads, fn, *args, **kwargs)
+        finally:
+            self._uploading -= 1
+
+    def uploads_crowded(self) -> bool:
+        """Whether one of them waits for a thread; from any thread."""
+        return self._uploading > UPLOADS
 
     def close(self) -> None:
         """Wait for what is running and for what was put off, take no more."""

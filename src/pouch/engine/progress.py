@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import os
 import queue
@@ -16,6 +17,9 @@ from pouch.spec import errors
 
 _AHEAD = 16
 """Pieces of an upload or of an answer that may wait for who takes them."""
+SILENT_SECONDS = 10.0
+"""That the client of an upload may send nothing while others wait for its thread."""
+_LOOK_SECONDS = 0.5
 
 
 class Telling(Protocol):
@@ -145,21 +149,27 @@ class Jobs:
 
 
 class Upload(io.RawIOBase):
-    """A request's body as a file for a thread: the loop feeds, the thread reads and waits."""
+    """A request's body as a file for a thread: the loop feeds, the thread reads and waits.
 
-    def __init__(self) -> None:
+    Where others wait for the thread (`crowded`), one whose client has been silent for `SILENT_SECONDS` is broken off.
+    """
+
+    def __init__(self, crowded: Callable[[], bool]) -> None:
         super().__init__()
         self._pieces: queue.Queue[bytes | BaseException] = queue.Queue()
         self._rest = b""
         self._ended = False
         self._room = asyncio.Semaphore(_AHEAD)
         self._loop = asyncio.get_running_loop()
+        self._crowded = crowded
+        self._came = self._loop.time()
 
     async def feed(self, chunks: AsyncIterator[bytes]) -> None:
         """Take all of the body; its failure is raised in the thread that reads."""
         try:
             async for chunk in chunks:
                 if chunk:
+                    self._came = self._loop.time()
                     await self._room.acquire()
                     self._pieces.put(chunk)
             self._pieces.put(b"")
@@ -175,7 +185,7 @@ class Upload(io.RawIOBase):
         """See io.RawIOBase."""
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if not self._rest and not self._ended:
-            piece = self._pieces.get()
+            piece = self._awaited()
             self._loop.call_soon_threadsafe(self._room.release)
             if isinstance(piece, BaseException):
                 self._ended = True
@@ -184,6 +194,17 @@ class Upload(io.RawIOBase):
         count = min(len(target), len(self._rest))
         target[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
+
+    def _awaited(self) -> bytes | BaseException:
+        while True:
+            try:
+                return self._pieces.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if self._crowded() and self._loop.time() - self._came > SILENT_SECONDS:
+                    self._ended = True
+                    raise OSError(
+                        errno.ETIMEDOUT, f"nothing came for {SILENT_SECONDS:g} seconds, and others wait"
+                    ) from None
 
 
 class _Outlet(io.RawIOBase):
