@@ -67,6 +67,7 @@ def test_the_program_ends_a_while_after_the_last_visit():
         for _ in range(2):
             await made.start(lambda program: Visit())
         made.left()
+        await settled()
         clock.advance(10 * visitors.IDLE_SECONDS)
         await settled()
         assert program.said == []  # one visit goes on
