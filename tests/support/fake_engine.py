@@ -235,6 +235,9 @@ class FakeContainers(_Noun):
         await self._do("attach", ref)
         return self.stdio
 
+    def detached(self, ref: str) -> None:
+        self._engine.calls.append(("containers.detached", ref))
+
     async def resize(self, ref: str, height: int, width: int) -> None:
         await self._do("resize", ref, height, width)
 
@@ -269,6 +272,9 @@ class FakeExecs(_Noun):
         return views.ExecView(
             id=id, container_id=ID, config=self.config, running=running, exit_code=self.exit_code, pid=7
         )
+
+    def detached(self, id: str) -> None:
+        self._engine.calls.append(("execs.detached", id))
 
     async def resize(self, id: str, height: int, width: int) -> None:
         await self._do("resize", id, height, width)

@@ -151,7 +151,7 @@ def test_it_is_whom_and_where_and_with_what_the_client_wants(rich, case):
     expected = ["1000", "1000", "1000 2000", "/tmp", "0027", "321", "654", "0", "/home/app"]
     assert lines[: len(expected)] == expected, done
     status = status_of(done.stdout)
-    assert status["Groups"].split() == ["2000"]
+    assert status["Groups"].split() == ["1000", "2000"]
     assert int(status["CapBnd"], 16) == 1 | 1 << 10
     assert {int(status[f"Cap{kind}"], 16) for kind in ("Eff", "Prm", "Inh", "Amb")} == {0}
     assert status["NoNewPrivs"] == "1"

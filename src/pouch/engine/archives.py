@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from pouch.engine import clock, commits, progress, views
+from pouch.engine import clock, commits, events, image_details, progress, views
 from pouch.engine import equipment as tools
 from pouch.image import Report, bootstrap, importing, load, platforms, save
 from pouch.image import commit as committing
@@ -32,7 +32,7 @@ class Archives:
                 for name in load.load(self._equipment.images, stream, report, platform=wanted):
                     report(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
                     id = self._equipment.images.get(name).id
-                    tell("image", "load", id, {"name": id})
+                    tell("image", "load", id, self._attributes(id, id))
 
         feeding = asyncio.create_task(upload.feed(chunks), name="upload")
         return self._jobs.run(work, feeding, threads=self._equipment.pools.uploads)
@@ -43,7 +43,7 @@ class Archives:
 
         def work(sink: io.RawIOBase) -> None:
             for id in save.save(self._equipment.images, refs, sink, format=format, compressed_by=compression):
-                tell("image", "save", id, {"name": id})
+                tell("image", "save", id, self._attributes(id, id))
 
         return self._jobs.output(work)
 
@@ -72,8 +72,8 @@ class Archives:
                 id = importing.import_(self._equipment.images, stream, wanted, report)
             report(id)
             for canonical in wanted.references:
-                tell("image", "tag", id, {"name": image_room.familiar(canonical)})
-            tell("image", "import", id, {"name": id})
+                tell("image", "tag", id, self._attributes(id, image_room.familiar(canonical)))
+            tell("image", "import", id, self._attributes(id, id))
 
         feeding = asyncio.create_task(upload.feed(chunks), name="upload")
         return self._jobs.run(work, feeding, threads=self._equipment.pools.uploads)
@@ -99,3 +99,6 @@ class Archives:
             tell("image", "bootstrap", name, {"name": name})
 
         return await self._jobs.while_listened(work)
+
+    def _attributes(self, id: str, name: str) -> Mapping[str, str]:
+        return events.image_attributes(name, image_details.labels(self._equipment.images, id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -363,10 +364,13 @@ class Containers:
         one = self._shelf.get(ref)
         async with one.lock:
             self._require(one)
-            old, new = one.record.name, ids.check_name(new)
+            old = one.record.name
             if new == old:
                 raise errors.InvalidInput("Renaming a container with the same name as its current name")
-            await self._shelf.rename(one, new)
+            try:
+                await self._shelf.rename(one, ids.check_name(new))
+            except (errors.InvalidInput, errors.Conflict) as error:
+                raise type(error)(f"Error when allocating new name: {error.message}", hint=error.hint) from None
             await self._life.renamed(one)
             self._life.publish(one.record, "rename", oldName=f"/{old}")
 
@@ -451,6 +455,11 @@ class Containers:
         self._require(one)
         self._life.publish(one.record, "attach")
         return one.attachments.add()
+
+    def detached(self, ref: str) -> None:
+        """See the facade."""
+        with contextlib.suppress(errors.NotFound):  # removed meanwhile
+            self._life.publish(self._shelf.get(ref).record, "detach")
 
     async def resize(self, ref: str, height: int, width: int) -> None:
         """See the facade."""

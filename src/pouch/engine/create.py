@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pouch.engine import endpoints, groups, limits, mounts, prepare, rich_choice, sharing
+from pouch.engine import endpoints, groups, limits, log_options, mounts, prepare, rich_choice, sharing
 from pouch.engine import settings as engine_settings
 from pouch.engine.record import Record
 from pouch.engine.specbuild import build, capabilities, inputs, seccomp
@@ -180,7 +180,7 @@ def check(config: container.ContainerConfig, settings: engine_settings.Settings)
             f'error looking up logging plugin {shown}: plugin "{shown}" not found', hint="json-file, local or none"
         )
     network_files.check(extra=host.extra_hosts, servers=host.dns, search=host.dns_search, options=host.dns_options)
-    log_size(host.log_options, 0)
+    log_options.check(host.log_driver, host.log_options)
     for member, names in (("CapAdd", host.cap_add), ("CapDrop", host.cap_drop)):
         for text in names:
             capabilities.name(text, member)
@@ -242,19 +242,6 @@ def check_host(wanted: container.HostConfig, host: inputs.Host) -> None:
         seccomp.resolve(build.own_profile(profile), capabilities=(), machine=host.machine, kernel=host.kernel)
     groups.told(wanted.cgroup_parent, "x", systemd=host.systemd_cgroup)
     limits.check_host(wanted.resources, host)
-
-
-def log_size(options: Mapping[str, str], default: int) -> int:
-    """`max-size` of the log driver's options (`10m`) in bytes, the default where it is not given. Raises InvalidInput."""
-    text = options.get("max-size", "")
-    if not text or text == "-1":
-        return default
-    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    factor = units.get(text[-1].lower(), 1)
-    digits = text[:-1] if factor > 1 else text
-    if not digits.isdecimal() or not int(digits):
-        raise errors.InvalidInput(f"invalid value for max-size: {text!r}", hint="bytes, or a number with k, m or g")
-    return int(digits) * factor
 
 
 def _check_storage(host: container.HostConfig) -> None:

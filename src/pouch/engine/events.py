@@ -77,8 +77,13 @@ def of_container(bus: Events, record: records.Record, action: str, **attributes:
 
 def of_image(bus: Events, action: str, id: str, name: str, labels: object) -> None:
     """Tell of an image, with Docker's attributes. labels: of its configuration, which says what it likes."""
+    bus.publish("image", action, id, image_attributes(name, labels))
+
+
+def image_attributes(name: str, labels: object) -> dict[str, str]:
+    """Docker's attributes of an image's event: its labels, and the name."""
     own = {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
-    bus.publish("image", action, id, {**own, "name": name})
+    return {**own, "name": name}
 
 
 def of_network(bus: Events, one: network.Network, action: str) -> None:

@@ -104,6 +104,9 @@ class ContainersFacade(Protocol):
     async def attach(self, ref: str) -> views.Stdio:
         """Its streams from now on; allowed before start."""
 
+    def detached(self, ref: str) -> None:
+        """Tell that a client of its streams has typed the detach keys."""
+
     async def resize(self, ref: str, height: int, width: int) -> None:
         """Set the size of its terminal."""
 
@@ -122,6 +125,9 @@ class ExecsFacade(Protocol):
 
     async def start(self, id: str, detach: bool, size: tuple[int, int] | None) -> views.Stdio | None:
         """Run it; its streams unless detached. size: height, width. The streams end only when the exit code is known."""
+
+    def detached(self, id: str) -> None:
+        """Tell that a client of its streams has typed the detach keys."""
 
     async def get(self, id: str) -> views.ExecView:
         """One exec process. NotFound("No such exec instance: X")."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 
@@ -56,3 +57,10 @@ def described(images: image_room.Images, image: image_room.Image) -> views.Manif
         content_size=len(raw) + len(image.raw) + blobs,
         unpacked_size=image.size,
     )
+
+
+def labels(store: image_room.Images, id: str) -> object:
+    """The labels of an image, as its configuration says; None for one that is gone. Blocking."""
+    with contextlib.suppress(errors.NotFound):
+        return (store.get(id).config.config or {}).get("Labels")
+    return None

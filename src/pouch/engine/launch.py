@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pouch.engine import (
     boot,
     clock,
-    create,
     endpoints,
     furnish,
     groups,
     hooks,
+    log_options,
     name_files,
     network_plan,
     prepare,
@@ -194,7 +194,7 @@ class Launcher:
             tty=config.tty,
             stdin=config.open_stdin,
             stdin_once=config.stdin_once,
-            log_max_size=create.log_size(config.host.log_options, self._equipment.settings.log_max_size),
+            log_max_size=log_options.size(config.host.log_options, self._equipment.settings.log_max_size),
             keep_fds=place.ports.fds if place.ports is not None else (),
         )
         return await self._equipment.monitors[record.runtime].create(request)

@@ -13,8 +13,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pouch.engine import devices, limits, mounting, mounts, name_files, sharing
 from pouch.engine import equipment as tools
-from pouch.engine import limits, mounting, mounts, name_files, sharing
 from pouch.engine import record as records
 from pouch.engine.specbuild import build, capabilities, inputs, resources
 from pouch.kernel import inroot, mount, process
@@ -319,7 +319,7 @@ class _Preparation:
             own_hostname=name_files.hostname_of(equipment, named) if addressing.shared else "",
             netns=addressing.netns,
             user_namespace_base=self._base,
-            devices=tuple(self._devices()),
+            devices=tuple(devices.nodes(self._config.host)),
             block_devices=limits.block_devices(record.config.host.resources),
             binds=self._binds(),
             directories=frozenset(one.target for one in self._mounts if os.path.isdir(one.source)),
@@ -329,13 +329,6 @@ class _Preparation:
             ulimits=self._ulimits(),
             filters=equipment.filters.known(record.runtime),
         )
-
-    def _devices(self) -> Iterator[inputs.DeviceNode]:
-        asked = list(self._config.host.devices)
-        if self._config.host.privileged:
-            asked += [container.Device(path_on_host=path, path_in_container=path) for path in _host_devices("/dev")]
-        for device in asked:
-            yield _device_node(device)
 
     def _binds(self) -> dict[str, str]:
         if self._userns_fd is None:
@@ -365,42 +358,3 @@ def missing_program(name: str, error: errors.PouchError) -> errors.StartFailed:
         reason = "no such file or directory" if "/" in name else "executable file not found in $PATH"
         return errors.StartFailed(f'exec: "{name}": {reason}', exit_code=127)
     return errors.StartFailed(f'exec: "{name}": permission denied', exit_code=126)
-
-
-def _device_node(device: container.Device) -> inputs.DeviceNode:
-    try:
-        found = os.stat(device.path_on_host)
-    except OSError as error:
-        raise errors.InvalidInput(
-            f'error gathering device information while adding custom device "{device.path_on_host}": {error.strerror}'
-        ) from None
-    kinds = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
-    kind = kinds.get(stat.S_IFMT(found.st_mode))
-    if kind is None:
-        raise errors.InvalidInput(
-            f'error gathering device information while adding custom device "{device.path_on_host}": not a device node'
-        )
-    return inputs.DeviceNode(
-        path=device.path_in_container,
-        kind=kind,
-        major=os.major(found.st_rdev),
-        minor=os.minor(found.st_rdev),
-        mode=stat.S_IMODE(found.st_mode),
-        uid=found.st_uid,
-        gid=found.st_gid,
-        permissions=device.permissions,
-    )
-
-
-def _host_devices(directory: str) -> Iterator[str]:
-    """What `--privileged` shows, as Docker: all nodes but those the container has of its own."""
-    own = {"/dev/pts", "/dev/shm", "/dev/fd", "/dev/mqueue", "/dev/console", "/dev/ptmx", "/dev/tty"}
-    own |= {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")}
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.path in own or entry.is_symlink():
-                continue
-            if entry.is_dir():
-                yield from _host_devices(entry.path)
-            elif stat.S_ISCHR(entry.stat().st_mode) or stat.S_ISBLK(entry.stat().st_mode):
-                yield entry.path

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from pouch.engine import equipment as tools
-from pouch.engine import progress, views
+from pouch.engine import events, image_details, progress, views
 from pouch.image import Report, download, platforms, pull, push, remote
 from pouch.spec import credentials, descriptor, errors, reference
 
@@ -49,7 +49,8 @@ class Transfers:
                 with self._equipment.registries.repository(ref, who, cancel=cancel) as repository:
                     arguments = (repository, ref, report, cancel, wanted)
                     for one in self._puller.pull_all(*arguments) if all_tags else (self._puller.pull(*arguments),):
-                        tell("image", "pull", one.name, {"name": ref.familiar_name()})
+                        labels = image_details.labels(self._equipment.images, one.id)
+                        tell("image", "pull", one.name, events.image_attributes(ref.familiar_name(), labels))
             finally:
                 if self._downloads.waiting:
                     later(self._expire_later)

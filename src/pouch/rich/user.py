@@ -19,7 +19,10 @@ _LARGEST_ID = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A resolved user. Ids are the container's. groups: supplementary ones, sorted; name: "" where passwd has none."""
+    """A resolved user. Ids are the container's. groups: supplementary ones, sorted; name: "" where passwd has none.
+
+    The primary group is among them: a process that gives it up (setgid) would else gain what a file denies to that group.
+    """
 
     uid: int = 0
     gid: int = 0
@@ -58,7 +61,7 @@ def resolve(rootfs: str, text: str, extra_groups: Sequence[str] = ()) -> User:
         member_of = []
     else:
         member_of = [each.gid for each in groups if account.name in each.members]
-    member_of += [_gid(groups, each) for each in extra_groups]
+    member_of += [gid, *(_gid(groups, each) for each in extra_groups)]
     return User(account.uid, gid, tuple(sorted(set(member_of))), account.home or "/", account.name)
 
 

@@ -105,7 +105,11 @@ def test_no_class_of_error_is_without_a_status():
     [
         ("/containers/web/stop?t=soon", "invalid value for t: 'soon' is not a number"),
         ("/containers/web/rename", "Neither old nor new names may be empty"),
-        ("/containers/web/resize?h=-1&w=80", "invalid terminal size -1x80"),
+        ("/containers/web/resize?h=-1&w=80", 'invalid resize height "-1": value out of range'),
+        ("/containers/web/resize?h=24&w=99999999999", 'invalid resize width "99999999999": value out of range'),
+        ("/containers/web/resize", 'invalid resize height "": invalid syntax'),
+        ("/containers/web/resize?h=1&w=x", 'invalid resize width "x": invalid syntax'),
+        (f"/exec/{'e' * 64}/resize?w=1", 'invalid resize height "": invalid syntax'),
         ("/containers/web/resize?h=24&w=65536", "invalid terminal size 24x65536"),
         ("/containers/web/wait?condition=later", 'invalid condition: "later"'),
         ("/containers/web/attach?detachKeys=ctrl-1", "Invalid detach keys (ctrl-1) provided"),

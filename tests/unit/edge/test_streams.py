@@ -157,6 +157,7 @@ async def test_a_client_that_leaves_detaches_and_does_not_stop_the_process():
         await daemon.engine.containers.stdio.closed.wait()
         assert not daemon.engine.containers.stdio.eof.is_set()
         assert "containers.stop" not in daemon.engine.called
+        assert "containers.detached" not in [call[0] for call in daemon.engine.calls]  # the keys only, as with Docker
 
 
 async def test_the_detach_keys_end_the_session_and_are_not_typed():
@@ -169,6 +170,7 @@ async def test_the_detach_keys_end_the_session_and_are_not_typed():
         stdio = daemon.engine.containers.stdio
         await stdio.closed.wait()
         assert bytes(stdio.typed) == b"ls\r"
+        assert len(daemon.engine.call("containers.detached")[0]) == 64
 
 
 async def test_detach_keys_can_be_chosen():
@@ -255,6 +257,7 @@ async def test_exec_with_a_terminal_has_its_size_and_keys():
         await client.send(b"a\x18")
         assert await client.at_end()
         assert bytes(daemon.engine.execs.stdio.typed) == b"a"
+        assert daemon.engine.call("execs.detached") == ("e" * 64,)
 
 
 async def test_a_detached_exec_is_answered_at_once():

@@ -90,6 +90,16 @@ Resources = container.Resources
         ({"host": HostConfig(cap_add=("FLY",))}, "invalid CapAdd: unknown capability"),
         ({"host": HostConfig(log_driver="fluentd")}, 'plugin "fluentd" not found'),
         ({"host": HostConfig(log_options={"max-size": "ten"})}, "invalid value for max-size: 'ten'"),
+        ({"host": HostConfig(log_options={"nosuch": ""})}, "unknown log opt 'nosuch' for json-file log driver"),
+        (
+            {"host": HostConfig(log_driver="local", log_options={"tag": "x"})},
+            "unknown log opt 'tag' for log driver local",
+        ),
+        ({"host": HostConfig(log_options={"mode": "x"})}, "logger: logging mode not supported: x"),
+        (
+            {"host": HostConfig(log_options={"max-buffer-size": "1m"})},
+            "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+        ),
         ({"host": HostConfig(resources=Resources(memory=1024))}, "Minimum memory limit allowed is 6MB"),
         ({"host": HostConfig(resources=Resources(memory_swap=1 << 30))}, "You should always set the Memory limit"),
         ({"host": HostConfig(resources=Resources(nano_cpus=1, cpu_quota=1))}, "Nano CPUs and CPU Quota"),
@@ -172,3 +182,19 @@ def test_a_parent_that_its_cgroup_manager_does_not_take_is_refused_at_create(par
     host = dataclasses.replace(engine.HOST, systemd_cgroup=systemd)
     with pytest.raises(errors.InvalidInput):
         create.check_host(container.HostConfig(cgroup_parent=parent), host)
+
+
+@pytest.mark.parametrize(
+    ("driver", "options"),
+    [
+        ("json-file", "max-size=1m max-file=3 compress=true labels=a labels-regex=a env=b env-regex=b tag={{.ID}}"),
+        ("json-file", "mode=non-blocking max-buffer-size=1m cache-disabled=true"),
+        ("local", "max-size=1m max-file=3 compress=false mode=blocking"),
+        ("none", "nosuch=1 max-size=x"),
+        ("", "max-size=-1"),
+    ],
+)
+def test_the_log_options_that_dockers_drivers_have_are_taken(driver, options):
+    given = dict(word.split("=") for word in options.split())
+    made = make(host=container.HostConfig(log_driver=driver, log_options=given))
+    assert made.config.host.log_options == given

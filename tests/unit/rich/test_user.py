@@ -25,15 +25,15 @@ def rootfs(tree):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", user.User(0, 0, (), "/root", "root")),
-        ("root", user.User(0, 0, (), "/root", "root")),
-        ("joe", user.User(1000, 1000, (4, 29), "/home/joe", "joe")),
-        ("1000", user.User(1000, 1000, (4, 29), "/home/joe", "joe")),
-        ("joe:adm", user.User(1000, 4, (), "/home/joe", "joe")),
-        ("joe:77", user.User(1000, 77, (), "/home/joe", "joe")),
-        ("5000", user.User(5000, 0, (), "/", "")),
-        ("5000:audio", user.User(5000, 29, (), "/", "")),
-        ("www", user.User(33, 33, (4,), "/var/www", "www")),
+        ("", user.User(0, 0, (0,), "/root", "root")),
+        ("root", user.User(0, 0, (0,), "/root", "root")),
+        ("joe", user.User(1000, 1000, (4, 29, 1000), "/home/joe", "joe")),
+        ("1000", user.User(1000, 1000, (4, 29, 1000), "/home/joe", "joe")),
+        ("joe:adm", user.User(1000, 4, (4,), "/home/joe", "joe")),
+        ("joe:77", user.User(1000, 77, (77,), "/home/joe", "joe")),
+        ("5000", user.User(5000, 0, (0,), "/", "")),
+        ("5000:audio", user.User(5000, 29, (29,), "/", "")),
+        ("www", user.User(33, 33, (4, 33), "/var/www", "www")),
     ],
 )
 def test_users_are_resolved_as_docker_does(rootfs, text, expected):
@@ -41,7 +41,7 @@ def test_users_are_resolved_as_docker_does(rootfs, text, expected):
 
 
 def test_added_groups_come_to_the_users_own(rootfs):
-    assert user.resolve(rootfs, "joe", ("www", "4242")).groups == (4, 29, 33, 4242)
+    assert user.resolve(rootfs, "joe", ("www", "4242")).groups == (4, 29, 33, 1000, 4242)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_unknown_users_are_refused_in_dockers_sentences(rootfs, text, message):
 
 def test_an_image_without_files_has_numbers_only(tree):
     empty = tree({})
-    assert user.resolve(empty, "") == user.User()
-    assert user.resolve(empty, "7:8") == user.User(7, 8)
+    assert user.resolve(empty, "") == user.User(groups=(0,))
+    assert user.resolve(empty, "7:8") == user.User(7, 8, (8,))
     with pytest.raises(errors.InvalidInput):
         user.resolve(empty, "joe")
 

@@ -97,6 +97,7 @@ class Attach:
             detach_keys=keys,
             prelude=prelude,
             frames=frames,
+            detached=lambda: self._containers.detached(view.id),
         )
 
 

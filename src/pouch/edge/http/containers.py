@@ -21,6 +21,8 @@ _CHOSEN_WAITS = (1, 30)
 _CONDITIONS = ("not-running", "next-exit", "removed")
 _ARM_SECONDS = 0.05
 _LARGEST_SIDE = 0xFFFF
+_LONGEST_SIDE = 10
+"""Digits."""
 
 
 def routes(facade: engine.Facade) -> tuple[Route, ...]:
@@ -188,7 +190,17 @@ def _timeout(request: Request) -> int | None:
 
 def size(request: Request) -> tuple[int, int]:
     """`h` and `w` of a query. Raises InvalidInput."""
-    return checked_size(request.number("h", 0), request.number("w", 0))
+    return checked_size(_side(request, "h", "height"), _side(request, "w", "width"))
+
+
+def _side(request: Request, name: str, what: str) -> int:
+    text = request.text(name)
+    reason = "" if text.isascii() and text.removeprefix("-").isdigit() else "invalid syntax"
+    if not reason and (text.startswith("-") or len(text) > _LONGEST_SIDE or int(text) >= 1 << 32):
+        reason = "value out of range"
+    if reason:
+        raise errors.InvalidInput(f'invalid resize {what} "{errors.shown(text)}": {reason}')
+    return int(text)
 
 
 def checked_size(height: int, width: int) -> tuple[int, int]:

@@ -58,6 +58,7 @@ class Execs:
             stdout=config.attach_stdout,
             stderr=config.attach_stderr,
             detach_keys=hijack.parse_detach_keys(config.detach_keys),
+            detached=lambda: self._execs.detached(view.id),
         )
 
     async def resize(self, request: Request) -> Answer:

@@ -217,6 +217,8 @@ async def _input(answer: message.Hijack, stdio: views.Stdio, way: Lane) -> bool:
             if passed and answer.stdin:
                 await stdio.write(passed)
             if detached:
+                if answer.detached is not None:
+                    answer.detached()
                 return True
     if keys.rest() and answer.stdin:
         await stdio.write(keys.rest())

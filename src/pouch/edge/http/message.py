@@ -154,6 +154,8 @@ class Hijack:
     frames: Frames = Frames.DOCKER
     bare: bool | None = None
     """Whether output comes without heads; None: with a terminal it does. The start of an exec says it once more, and may differ."""
+    detached: Callable[[], None] | None = None
+    """Called when the client types the detach keys."""
 
 
 Answer = Reply | Stream | Hijack
