@@ -245,6 +245,13 @@ def test_a_name_is_unique_until_it_is_free_again(daemon):
     assert f'The container name "/taken" is already in use by container "{id_}"' in said
     assert error_of(daemon, "run", "--name", "taken", "busybox", "true", code=125)
     assert daemon.out("ps", "-aq", "--no-trunc") == id_
+    free = daemon.out("create", "--name", "free", "busybox", "true")
+    assert 'Error when allocating new name: Conflict. The container name "/free"' in error_of(
+        daemon, "rename", "taken", "free"
+    )
+    said = error_of(daemon, "rename", "taken", "in valid")
+    assert "Error when allocating new name: Invalid container name (/in valid), only" in said
+    assert daemon.out("rm", free) == free
     assert daemon.out("rename", "taken", "other") == ""
     assert daemon.inspect("other")["Id"] == id_
     assert "No such container: taken" in error_of(daemon, "inspect", "--type", "container", "taken")

@@ -368,7 +368,7 @@ class Containers:
             if new == old:
                 raise errors.InvalidInput("Renaming a container with the same name as its current name")
             try:
-                await self._shelf.rename(one, ids.check_name(new))
+                await self._shelf.rename(one, ids.check_name(f"/{new}"))
             except (errors.InvalidInput, errors.Conflict) as error:
                 raise type(error)(f"Error when allocating new name: {error.message}", hint=error.hint) from None
             await self._life.renamed(one)

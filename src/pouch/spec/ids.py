@@ -42,7 +42,7 @@ def check_name(name: str) -> str:
     bare = name.removeprefix("/")
     if not NAME_PATTERN.fullmatch(bare):
         raise errors.InvalidInput(
-            f"Invalid container name ({bare}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
             hint="two characters at least, the first a letter or a digit",
         )
     return bare

@@ -140,7 +140,7 @@ def shown(host: container.HostConfig) -> Document:
         "MemorySwappiness": None if limits.memory_swappiness < 0 else limits.memory_swappiness,
         "OomKillDisable": limits.oom_kill_disable,
         "PidsLimit": limits.pids_limit or None,
-        "Ulimits": [{"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in host.ulimits],
+        "Ulimits": [{"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in host.ulimits] or None,
         "CpuCount": 0,
         "CpuPercent": 0,
         "IOMaximumIOps": 0,

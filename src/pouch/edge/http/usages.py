@@ -79,6 +79,7 @@ def _lines(items: object, kind: str, version: versions.Version) -> list[Document
         # here, unlike in the list of images, their containers have always been counted
         counted = [(one, one.get("Containers", -1)) for one in lines]
         lines = [versions.fit(versions.Noun.IMAGE_LINE, one, version) | {"Containers": count} for one, count in counted]
+        lines = [one | {"RepoDigests": one.get("RepoDigests") or None} for one in lines]
     if kind == "container":
         lines = [versions.fit(versions.Noun.CONTAINER_LINE, one, version) for one in lines]
     return lines
