@@ -7,7 +7,7 @@
     ├── inside/     the checks
     ├── support/    what of tests/support they take
     ├── images/     archives of images
-    ├── bin/        a registry, where this host has one
+    ├── bin/        a registry and Docker's command line, where this host has them
     ├── wheels/     what pip would fetch
     └── source/     src, scripts, packaging and what pip reads
 """
@@ -30,7 +30,9 @@ from support import images, machines, registry
 
 SIZE = "2G"
 FILES = 2000
-_SUPPORT = ("kill", "images", "treedigest", "file_trees")
+_SUPPORT = ("kill", "images", "treedigest", "file_trees", "certificates")
+_PROGRAMS = (registry.PROGRAM, "docker")
+"""Of this host, where it has them: a registry and Docker's command line, which is one static file."""
 _ZIPPED_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _SOURCES = ("src", "scripts", "packaging", "pyproject.toml", "README.md", "LICENSE")
 _RUN = """#!/bin/sh
@@ -60,8 +62,9 @@ def make(target: str, rows: Sequence[str]) -> None:
         images.busybox_archive(f"{home}/images/busybox.tar", tag="busybox:latest")
         images.oci_archive(f"{home}/images/files.tar", _many_files(), compress=images.zipped, media=_ZIPPED_LAYER)
         os.mkdir(f"{home}/bin")
-        if program := shutil.which(registry.PROGRAM):
-            shutil.copy2(program, f"{home}/bin")
+        for name in _PROGRAMS:
+            if program := shutil.which(name):
+                shutil.copy2(program, f"{home}/bin")
         for case in (machines.DEBIAN12, machines.DEBIAN13):
             os.symlink(machines.archive(case.image), f"{home}/link")
             shutil.copyfile(f"{home}/link", f"{home}/images/{case.name}.tar")

@@ -5,18 +5,39 @@ from __future__ import annotations
 import argparse
 import sys
 
-from inside import cuts, host, install, machines, networks, pictures, plain, report, shutdown, survival, volumes
+from inside import (
+    clients,
+    cuts,
+    host,
+    install,
+    listening,
+    machines,
+    networks,
+    pictures,
+    plain,
+    report,
+    shutdown,
+    survival,
+    usage,
+    volumes,
+)
 
 BOOKWORM, TRIXIE = "debian:bookworm", "debian:trixie"
 PICTURES, VOLUMES, NETWORKS, POWEROFF, CUTS = "pictures", "volumes", "networks", "poweroff", "power-cuts"
-WITHOUT_MACHINES = ("plain-", PICTURES, VOLUMES, NETWORKS, "change-", CUTS)
+LIFE, LISTENING, CLIENTS = "life", "listening", "clients-systemd"
+WITHOUT_MACHINES = ("plain-", "usage-", LIFE, LISTENING, PICTURES, VOLUMES, NETWORKS, "change-", CUTS)
 """How rows begin that need no image with an init."""
 ROWS = {
     PICTURES: lambda: None,
     VOLUMES: volumes.all_of,
     NETWORKS: networks.all_of,
+    LIFE: clients.life,
+    LISTENING: listening.all_of,
     "plain-systemd-crun": lambda: plain.all_of("systemd", "crun"),
     "plain-systemd-runc": lambda: plain.all_of("systemd", "runc"),
+    "usage-systemd-crun": lambda: usage.all_of("systemd", "crun"),
+    "usage-systemd-runc": lambda: usage.all_of("systemd", "runc"),
+    CLIENTS: clients.machine,
     "bookworm-systemd-crun": lambda: machines.all_of("systemd", "crun", BOOKWORM),
     "trixie-systemd-crun": lambda: machines.all_of("systemd", "crun", TRIXIE),
     "bookworm-systemd-runc": lambda: machines.all_of("systemd", "runc", BOOKWORM),
@@ -25,6 +46,8 @@ ROWS = {
     "change-of-manager": survival.change_of_manager,
     "plain-cgroupfs-crun": lambda: plain.all_of("cgroupfs", "crun"),
     "plain-cgroupfs-runc": lambda: plain.all_of("cgroupfs", "runc"),
+    "usage-cgroupfs-crun": lambda: usage.all_of("cgroupfs", "crun"),
+    "usage-cgroupfs-runc": lambda: usage.all_of("cgroupfs", "runc"),
     "bookworm-cgroupfs-crun": lambda: machines.all_of("cgroupfs", "crun", BOOKWORM),
     "trixie-cgroupfs-crun": lambda: machines.all_of("cgroupfs", "crun", TRIXIE),
     "bookworm-cgroupfs-runc": lambda: machines.all_of("cgroupfs", "runc", BOOKWORM),
@@ -36,13 +59,16 @@ ROWS = {
 """In the order in which they run: the daemon changes its cgroup manager as seldom as can be.
 
 The first comes before the large images are there (`_first`), the last two need more boots (`main`)."""
+API = tuple(name for name in ROWS if name.startswith(("usage-", LIFE, LISTENING, CLIENTS)))
+"""What the word `api` stands for."""
 
 
 def main() -> int:
     """Run the rows; 0 whatever they find: the results are read on the console."""
     words = argparse.ArgumentParser()
-    words.add_argument("rows", nargs="*", choices=[[], *ROWS])
-    chosen = words.parse_args().rows or list(ROWS)
+    words.add_argument("rows", nargs="*", choices=[[], "api", *ROWS])
+    named = words.parse_args().rows
+    chosen = [name for name in ROWS if not named or name in named or ("api" in named and name in API)]
     again = host.read("/proc/cmdline").partition(" guest.again=")[2]
     if not again:
         _first(chosen)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
+import socket
 import subprocess
+from collections.abc import Iterator
 
 CGROUP = "/sys/fs/cgroup"
 RUN, ROOT = "/run/pouch", "/var/lib/pouch"
@@ -121,3 +124,42 @@ def leftovers() -> list[str]:
         with contextlib.suppress(FileNotFoundError):
             found += [f"{RUN}/{name}/{entry}" for entry in os.listdir(f"{RUN}/{name}")]
     return found
+
+
+def api(method: str, path: str, body: object = None) -> tuple[int, object]:
+    """A request to the daemon's socket: status, and the JSON it answers; None where it answers nothing."""
+    with _asked(method, path, body) as answer:
+        said = answer.read()
+        return answer.status, json.loads(said) if said.strip() else None
+
+
+def lines(path: str, count: int) -> list[dict]:
+    """The first documents of a stream."""
+    with _asked("GET", path, None) as answer:
+        return [json.loads(answer.readline()) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def _asked(method: str, path: str, body: object) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("pouch", timeout=PATIENCE)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(PATIENCE)
+    connection.sock.connect(f"{RUN}/pouchd.sock")
+    with contextlib.closing(connection):
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {} if text is None else {"Content-Type": "application/json"})
+        with connection.getresponse() as answer:
+            yield answer
+
+
+def numbers(path: str) -> dict[str, int]:
+    """A flat keyed control file, `name number` on each line."""
+    return {key: int(value) for key, value in (line.split() for line in read(path).splitlines())}
+
+
+def own_group(name: str) -> str:
+    """The directory of a container's own group, where its limits are: crun has it below systemd's scope."""
+    id_ = inspect(name)["Id"]
+    scope = f"{CGROUP}/system.slice/pouch-{id_}.scope"
+    places = (f"{scope}/container", scope, f"{CGROUP}/pouch/{id_}")
+    return next(place for place in places if os.path.isdir(place))
