@@ -16,10 +16,23 @@ from collections.abc import Callable, Iterator
 from pouch.cli import session
 from pouch.cli.errors import CliError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 _PIECE = 1 << 18
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _XATTR = "SCHILY.xattr."
+_LONGEST_EXTENSION = 1 << 20
+"""Bytes of a header's extension (long names, pax): tarfile reads each whole."""
+_EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class _Stream(io.RawIOBase):
@@ -45,6 +58,18 @@ class _Stream(io.RawIOBase):
         return count
 
 
+class _Member(tarfile.TarInfo):
+    """A header that is looked at before what belongs to it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """See tarfile.TarInfo. Raises CliError."""
+        made = super().frombuf(buf, encoding, errors)
+        if made.type in _EXTENSIONS and made.size > _LONGEST_EXTENSION:
+            raise CliError(f"pouch: the archive has an extended header of {made.size} bytes")
+        return made
+
+
 def unpack(pieces: Iterator[bytes], place: str, rename: tuple[str, str] | None) -> None:
     """Unpack in the directory `place`. rename: the first name of all paths, and what it is to be. Raises CliError."""
     with session.ending(), contextlib.ExitStack() as stack:
@@ -52,7 +77,7 @@ def unpack(pieces: Iterator[bytes], place: str, rename: tuple[str, str] | None) 
             top = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, top)
             stream = io.BufferedReader(_Stream(pieces), 1 << 20)
-            archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r|", errorlevel=2))
+            archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r|", errorlevel=2, tarinfo=_Member))
             _Unpacking(top, place, rename).run(archive)
             while stream.read(_PIECE):  # the end of the answer says whether it is whole
                 pass
@@ -61,6 +86,8 @@ def unpack(pieces: Iterator[bytes], place: str, rename: tuple[str, str] | None) 
             raise CliError(f"pouch: {where}{(error.strerror or str(error)).lower()}") from None
         except tarfile.TarError as error:
             raise CliError(f"pouch: what the daemon sent is no tar archive: {error}") from None
+        except (ValueError, OverflowError) as error:  # names with null bytes, times that are none
+            raise CliError(f"pouch: what the daemon sent cannot be unpacked: {error}") from None
 
 
 class _Unpacking:
@@ -112,6 +139,8 @@ class _Unpacking:
             elif member.issym():
                 _replace(above, name, lambda fresh: os.symlink(member.linkname, fresh, dir_fd=above))
                 os.utime(name, (member.mtime, member.mtime), dir_fd=above, follow_symlinks=False)
+            elif not member.isdev():
+                raise CliError(f"pouch: the archive has an entry of an unknown kind: {member.name!r}")
             else:
                 device = os.makedev(member.devmajor, member.devminor)
                 kind = stat.S_IFIFO if member.isfifo() else stat.S_IFBLK if member.isblk() else stat.S_IFCHR

@@ -56,6 +56,31 @@ def test_a_link_is_never_a_way_out(place, tmp_path):
     assert os.listdir(tmp_path / "out") == []
 
 
+def odd(kind=tarfile.REGTYPE, size=0, **records):
+    """A tar whose header is not as it should be; records: pax ones."""
+    entry = tarfile.TarInfo("odd")
+    entry.type, entry.size, entry.pax_headers = kind, size, records
+    return entry.tobuf(tarfile.PAX_FORMAT) + bytes(-size % 512) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (odd(path="a\0b"), "cannot be unpacked: embedded null byte"),
+        (odd(mtime="1e300"), "cannot be unpacked: timestamp out of range"),
+        (odd(mtime="nan"), "cannot be unpacked: Invalid value NaN"),
+        (odd(b"Z"), "an entry of an unknown kind: 'odd'"),
+        (odd(tarfile.XHDTYPE, 3 << 30), "an extended header of 3221225472 bytes"),
+        (odd(tarfile.GNUTYPE_LONGNAME, 3 << 30), "an extended header of 3221225472 bytes"),
+    ],
+)
+def test_odd_headers_are_one_clear_error(place, data, message):
+    with pytest.raises(CliError) as error:
+        unpack(data, place)
+    assert message in str(error.value)
+    assert [name for name in os.listdir(place) if name.startswith(".")] == []
+
+
 def test_a_directory_does_not_replace_a_link(place, tmp_path):
     (place / "d").symlink_to(tmp_path / "out")
     with pytest.raises(CliError, match="cannot overwrite non-directory"):
