@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_SPELLINGS = {"ID": "Id", "ImageId": "ImageID", "OS": "Os", "CPUShares": "CpuShares", "CPUPeriod": "CpuPeriod"}
-_SPELLINGS |= {"CPUQuota": "CpuQuota", "NanoCPUs": "NanoCpus", "DNS": "Dns", "DNSOptions": "DnsOptions"}
-_SPELLINGS |= {"DNSSearch": "DnsSearch", "OomKilled": "OOMKilled", "Id": "ID"}
-"""Names that Docker's documents and its templates spell differently."""
-
 
 class Heading(str):
     """A heading of a table in a field's place: `upper`, `truncate` and the like leave it as it is, as Docker's do."""
@@ -36,11 +31,11 @@ _FREE = frozenset(
 def field(value: Any, name: str) -> Any:
     """`.Name` of a value. Raises TemplateError where a document has no such member."""
     if isinstance(value, Mapping):
-        for spelling in (name, _SPELLINGS.get(name, name)):
-            if spelling in value:
-                found = value[spelling]
-                free = spelling in _FREE and isinstance(found, dict) and "Image" not in found
-                return Free(found) if free else found
+        spelling = name if name in value or type(value) is not dict else _spelled(value, name)
+        if spelling in value:
+            found = value[spelling]
+            free = spelling in _FREE and isinstance(found, dict) and "Image" not in found
+            return Free(found) if free else found
         if isinstance(value, Free):
             return MISSING
         known = ", ".join(f".{key}" for key in value) or "none"
@@ -48,6 +43,11 @@ def field(value: Any, name: str) -> Any:
     if value is None or value is MISSING:
         raise TemplateError(f'nil pointer evaluating ".{name}": what it is asked of is empty')
     raise TemplateError(f'can\'t evaluate field "{name}" in {shown(value)!r}')
+
+
+def _spelled(value: dict[str, Any], name: str) -> str:
+    """A member as its document spells it: Docker's templates know `.APIVersion`, `.ID`, `.TimeNano` for ApiVersion, Id, timeNano."""
+    return next((key for key in value if isinstance(key, str) and key.lower() == name.lower()), name)
 
 
 class _Missing:
@@ -86,9 +86,15 @@ def shown(value: Any) -> str:
 
 def json(value: Any) -> str:
     """The value as JSON on one line."""
-    if isinstance(value, Mapping) and not isinstance(value, dict):
-        value = dict(value.items())
-    return json_module.dumps(None if value is MISSING else value, ensure_ascii=False, separators=(",", ":"))
+    return json_module.dumps(
+        None if value is MISSING else value, ensure_ascii=False, separators=(",", ":"), default=_plain
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value.items())
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def index(value: Any, *keys: Any) -> Any:

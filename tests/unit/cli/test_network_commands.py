@@ -238,7 +238,7 @@ def test_ls(daemon, pouch):
     shown = pouch(
         "network", "ls", "--format", '{{.Name}} {{.IPv6}} {{.Internal}} {{.Subnets}} {{.Label "tier"}} {{.CreatedAt}}'
     )
-    assert shown.out.splitlines()[1] == "lan false false 10.9.0.0/24 back 2026-01-02T03:04:05Z"
+    assert shown.out.splitlines()[1] == "lan false false 10.9.0.0/24 back 2026-01-02 03:04:05 +0000 UTC"
     pouch("network", "ls", "-f", "driver=bridge", "-f", "name=a")
     assert json.loads(daemon.seen[-1].query["filters"]) == {"driver": ["bridge"], "name": ["a"]}
 

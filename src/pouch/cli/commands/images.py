@@ -67,7 +67,7 @@ def fields(*, whole: bool) -> dict[str, tuple[str, Callable[[dict[str, Any]], An
         "Containers": ("CONTAINERS", lambda one: str(one["Containers"]) if one.get("Containers", -1) >= 0 else "N/A"),
         "SharedSize": ("SHARED SIZE", lambda one: _size(one.get("SharedSize", -1))),
         "UniqueSize": ("UNIQUE SIZE", _unique),
-        "VirtualSize": ("SIZE", lambda one: units.decimal_size(one["Size"])),
+        "VirtualSize": ("SIZE", lambda one: units.decimal_size(one["Size"], 4)),
     }
 
 
@@ -77,7 +77,7 @@ def _unique(one: dict[str, Any]) -> str:
 
 
 def _size(size: int) -> str:
-    return units.decimal_size(size) if size >= 0 else "N/A"
+    return units.decimal_size(size, 4) if size >= 0 else "N/A"
 
 
 def short_id(image_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pouch import __version__
-from pouch.cli import command, flags, units
+from pouch.cli import command, endpoint, flags, units
 from pouch.cli.errors import Unreachable
 
 TYPE_CHECKING = False
@@ -22,8 +22,11 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
     template = parsed.text("format")
     if template:
         from pouch.cli import template as templates
+        from pouch.cli.commands import version
 
-        document = {**server, "ClientInfo": {"Version": __version__}}
+        client = version.client(endpoint.chosen_context(context.options))
+        del client["ApiVersion"]
+        document = {**server, "ClientInfo": {"Debug": False, **client, "Plugins": [], "Warnings": None}}
         print(templates.parse("{{json .}}" if template == "json" else template).render(document))
     else:
         print("\n".join([f"Client: Pouch\n Version:    {__version__}\n\nServer:", *(_lines(server) if server else ())]))

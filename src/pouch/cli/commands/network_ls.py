@@ -33,11 +33,16 @@ def listing(*, whole: bool) -> table.Listing:
         "IPv6": ("IPV6", lambda one: _truth(one.get("EnableIPv6"))),
         "Internal": ("INTERNAL", lambda one: _truth(one.get("Internal"))),
         "Subnets": ("SUBNETS", _subnets),
-        "CreatedAt": ("CREATED AT", lambda one: one.get("Created") or ""),
+        "CreatedAt": ("CREATED AT", lambda one: _moment(one.get("Created") or "")),
         "Labels": ("LABELS", lambda one: ",".join(f"{k}={v}" for k, v in sorted((one.get("Labels") or {}).items()))),
         "Label": ("", lambda one: lambda key: (one.get("Labels") or {}).get(key, "")),
     }
     return table.Listing(fields, ("ID", "Name", "Driver", "Scope"), quiet="ID")
+
+
+def _moment(text: str) -> str:
+    """`2024-01-31 12:00:00.5 +0000 UTC`, as Go prints a moment, of RFC 3339; what is in another zone stays."""
+    return f"{text[:-1].replace('T', ' ')} +0000 UTC" if text.endswith("Z") else text
 
 
 def _truth(value: object) -> str:

@@ -60,9 +60,9 @@ def _trees(context: command.Context, containers: list[dict[str, Any]], parsed: f
     return 0
 
 
-def listing(*, whole: bool, size: bool = False) -> table.Listing:
-    """The fields of a container. `whole`: nothing shortened. `size`: the table shows how much its files take."""
-    fields: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+def fields(*, whole: bool) -> dict[str, tuple[str, Callable[[dict[str, Any]], Any]]]:
+    """The fields of a container. `whole`: nothing shortened."""
+    return {
         "ID": ("CONTAINER ID", lambda one: one["Id"] if whole else one["Id"][:SHORT_ID]),
         "Image": ("IMAGE", lambda one: _image(one, whole=whole)),
         "Command": ("COMMAND", lambda one: _quoted(one["Command"] if whole else _short(one["Command"]))),
@@ -81,10 +81,15 @@ def listing(*, whole: bool, size: bool = False) -> table.Listing:
         "Mounts": ("MOUNTS", lambda one: ",".join(_mount(mount, whole=whole) for mount in one.get("Mounts") or ())),
         "LocalVolumes": ("LOCAL VOLUMES", lambda one: str(sum(m["Type"] == "volume" for m in one.get("Mounts") or ()))),
         "Size": ("SIZE", _size),
+        "Platform": ("PLATFORM", lambda one: (one.get("ImageManifestDescriptor") or {}).get("platform")),
         "Networks": ("NETWORKS", lambda one: ",".join((one.get("NetworkSettings") or {}).get("Networks") or ())),
     }
+
+
+def listing(*, whole: bool, size: bool = False) -> table.Listing:
+    """The list of containers. `size`: the table shows how much their files take."""
     shown = ("ID", "Image", "Command", "RunningFor", "Status", "Mode", "Ports", "Names")
-    return table.Listing(fields, (*shown, "Size") if size else shown, quiet="ID")
+    return table.Listing(fields(whole=whole), (*shown, "Size") if size else shown, quiet="ID")
 
 
 def _size(one: dict[str, Any]) -> str:

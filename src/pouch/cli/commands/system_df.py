@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pouch.cli import command, flags, table, units
 from pouch.cli.commands import images
-from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +15,12 @@ ACTIVE = frozenset(("running", "paused", "restarting"))
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     template = parsed.text("format")
-    if parsed.on("verbose") and template:
-        raise CliError("pouch: the verbose and the format option conflict")
     usage = context.client.get("/system/df")
-    if parsed.on("verbose"):
+    if parsed.on("verbose") and template:
+        from pouch.cli import template as templates
+
+        print(templates.parse("{{json .}}" if template == "json" else template).render(_whole(usage)))
+    elif parsed.on("verbose"):
         _verbose(usage)
     else:
         SUMMARY.print(summary(usage), template)
@@ -101,6 +102,20 @@ def _verbose(usage: dict[str, Any]) -> None:
     CONTAINERS.print(usage.get("Containers") or ())
     print("\nLocal Volumes space usage:\n")
     VOLUMES.print(usage.get("Volumes") or ())
+
+
+def _whole(usage: dict[str, Any]) -> dict[str, Any]:
+    """What a template of `--verbose` sees: the lists, with the fields of `images`, `ps` and `volume ls`, nothing shortened."""
+    from pouch.cli import fields
+    from pouch.cli.commands import ps, volume_ls
+
+    found = [row | {"Digest": ""} for one in usage.get("Images") or () for row in images.rows(one)]
+    return {
+        "Images": [fields.Fields(images.fields(whole=True), row) for row in found],
+        "Containers": [fields.Fields(ps.fields(whole=True), one) for one in usage.get("Containers") or ()],
+        "Volumes": [fields.Fields(volume_ls.FIELDS, one) for one in usage.get("Volumes") or ()],
+        "BuildCache": usage.get("BuildCache") or [],
+    }
 
 
 def _fields_of_containers() -> dict[str, tuple[str, Callable[[dict[str, Any]], Any]]]:

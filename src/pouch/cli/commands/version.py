@@ -6,7 +6,7 @@ import os
 import sys
 
 from pouch import __version__
-from pouch.cli import command, flags
+from pouch.cli import command, endpoint, flags
 from pouch.cli.client import VERSION
 from pouch.cli.errors import Unreachable
 
@@ -18,7 +18,7 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    client = _client()
+    own = client(endpoint.chosen_context(context.options))
     server, failure = None, None
     try:
         server = context.client.get("/version")
@@ -29,20 +29,26 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         from pouch.cli import template as templates
 
         text = "{{json .}}" if template == "json" else template
-        print(templates.parse(text).render({"Client": client, "Server": server}))
+        print(templates.parse(text).render({"Client": own, "Server": server}))
     else:
-        print(_described(client, server))
+        print(_described(own, server))
     if failure is not None:
         raise failure
     return 0
 
 
-def _client() -> dict[str, str]:
+def client(context: str) -> dict[str, str]:
+    """Docker's members, those that say how a Go program was built empty, and one of our own."""
     machine = os.uname().machine
     return {
         "Version": __version__,
         "ApiVersion": VERSION.removeprefix("v"),
+        "DefaultAPIVersion": VERSION.removeprefix("v"),
         "PythonVersion": sys.version.split()[0],
+        "GitCommit": "",
+        "GoVersion": "",
+        "BuildTime": "",
+        "Context": context,
         "Os": "linux",
         "Arch": _MACHINES.get(machine, machine),
     }

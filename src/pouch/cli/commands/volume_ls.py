@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pouch.cli import command, configuration, filters, flags, table, units
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     answer = context.client.get("/volumes", {"filters": filters.encode(parsed.many("filter"))})
@@ -24,16 +29,22 @@ def _size(usage: dict[str, int] | None) -> str:
     return units.decimal_size(size) if size >= 0 else "N/A"
 
 
+FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "Driver": ("DRIVER", lambda one: one["Driver"]),
+    "Name": ("VOLUME NAME", lambda one: one["Name"]),
+    "Scope": ("SCOPE", lambda one: one.get("Scope") or "local"),
+    "Mountpoint": ("MOUNTPOINT", lambda one: one.get("Mountpoint") or ""),
+    "Labels": ("LABELS", lambda one: _labels(one.get("Labels"))),
+    "Label": ("", lambda one: lambda key: (one.get("Labels") or {}).get(key, "")),
+    "Links": ("LINKS", lambda one: str((one.get("UsageData") or {}).get("RefCount", "N/A"))),
+    "Size": ("SIZE", lambda one: _size(one.get("UsageData"))),
+    # of volumes of a cluster, which there are none of
+    "Availability": ("AVAILABILITY", lambda one: "N/A"),
+    "Group": ("GROUP", lambda one: "N/A"),
+    "Status": ("STATUS", lambda one: "N/A"),
+}
 LISTING = table.Listing(
-    {
-        "Driver": ("DRIVER", lambda one: one["Driver"]),
-        "Name": ("VOLUME NAME", lambda one: one["Name"]),
-        "Scope": ("SCOPE", lambda one: one.get("Scope") or "local"),
-        "Mountpoint": ("MOUNTPOINT", lambda one: one.get("Mountpoint") or ""),
-        "Labels": ("LABELS", lambda one: _labels(one.get("Labels"))),
-        "Links": ("LINKS", lambda one: str((one.get("UsageData") or {}).get("RefCount", "N/A"))),
-        "Size": ("SIZE", lambda one: _size(one.get("UsageData"))),
-    },
+    FIELDS,
     ("Driver", "Name"),
     quiet="Name",
 )
