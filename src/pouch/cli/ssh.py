@@ -50,7 +50,14 @@ def command(address: str) -> list[str]:
     place, slash, path = address.partition("/")
     user, _, where = place.rpartition("@")
     host, port = _host(where)
-    if not host or host.startswith("-") or user.startswith("-") or ":" in user or not _plain(user + host):
+    if (
+        not host
+        or host.startswith("-")
+        or user.startswith("-")
+        or ":" in user
+        or not _plain(user + host)
+        or not path.isprintable()
+    ):
         raise CliError(
             f"unable to parse the daemon's address `ssh://{_without_password(address)}`: expected {EXPECTED}"
         )

@@ -190,7 +190,20 @@ def test_an_ssh_that_fails_is_told(pouch, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "address",
-    ["-oProxyCommand=x", "me@-x", "-l@host", "me:secret@host", "a b", "host;reboot", "$(x)", "host:ssh", "", "@"],
+    [
+        "-oProxyCommand=x",
+        "me@-x",
+        "-l@host",
+        "me:secret@host",
+        "a b",
+        "host;reboot",
+        "$(x)",
+        "host:ssh",
+        "",
+        "@",
+        "host/\0",
+        "host/\n",
+    ],
 )
 def test_no_part_of_an_ssh_address_becomes_an_option_or_a_shells_word(address):
     with pytest.raises(CliError, match=r"expected ssh://\[USER@\]HOST") as caught:
