@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NOBODY = 65534
 _NOWHERE = "/proc/self/fdinfo"
 """A directory that is empty as soon as its process is gone, and never holds more than numbers."""
+_PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _PR_SET_NAME = 15
@@ -146,8 +147,10 @@ def into(root: str, keep: Collection[str]) -> None:
 def join(mount_namespace: int, user_namespace: int | None = None) -> None:
     """Enter a container's mount namespace, and its user namespace first, whose root this process then is: outside it, it is nobody.
 
-    For a single-threaded process. Raises KernelError.
+    For a single-threaded process, which from then on nobody may trace who shares its ids (a container with `--pid host` sees it).
+    Raises KernelError.
     """
+    libc.prctl(_PR_SET_DUMPABLE, 0)  # ptrace(2): before anybody inside may have a claim on it
     if user_namespace is not None:
         libc.setns(user_namespace, libc.CLONE_NEWUSER, "user namespace")
         try:
@@ -156,6 +159,7 @@ def join(mount_namespace: int, user_namespace: int | None = None) -> None:
             os.setresuid(0, 0, 0)
         except OSError as error:
             raise errors.KernelError("setresuid", "user namespace", error.errno or errno.EIO) from error
+    libc.prctl(_PR_SET_DUMPABLE, 0)  # the change of ids before has set it anew, see fs.suid_dumpable in proc(5)
     libc.setns(mount_namespace, libc.CLONE_NEWNS, "mount namespace")
 
 
