@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 GAP = 3
 NARROWEST = 10
+RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 
 def columns(rows: Sequence[Sequence[str]], narrowest: int = NARROWEST) -> str:
@@ -27,6 +28,7 @@ def columns(rows: Sequence[Sequence[str]], narrowest: int = NARROWEST) -> str:
 
 
 def _width(cell: str) -> int:
+    cell = cell.removeprefix(RED).removesuffix(PLAIN)
     return len(cell) if cell.isascii() else sum(map(_columns_of, cell))
 
 
@@ -55,8 +57,14 @@ class Listing:
     """
 
     def __init__(
-        self, fields: Mapping[str, tuple[str, Callable[[Any], Any]]], shown: Sequence[str], quiet: str = ""
+        self,
+        fields: Mapping[str, tuple[str, Callable[[Any], Any]]],
+        shown: Sequence[str],
+        quiet: str = "",
+        alarming: Callable[[str, str], bool] | None = None,
     ) -> None:
+        """alarming: whether a field's text in the plain table is red."""
+        self._alarming = alarming or (lambda name, text: False)
         self._fields = fields
         self._shown = shown
         self._quiet = quiet
@@ -71,10 +79,14 @@ class Listing:
                 print(self._fields[self._quiet][1](item))
         elif template in {"", "table"}:
             headings = [self._fields[name][0] for name in self._shown]
-            rows = [[clean(self._fields[name][1](item)) for name in self._shown] for item in items]
+            rows = [[self._cell(name, item) for name in self._shown] for item in items]
             print(columns([headings, *rows]))
         else:
             self._by_template(items, template)
+
+    def _cell(self, name: str, item: Any) -> str:
+        text = clean(self._fields[name][1](item))
+        return f"{RED}{text}{PLAIN}" if self._alarming(name, text) else text
 
     def _by_template(self, items: Iterable[Any], text: str) -> None:
         from pouch.cli import fields, template

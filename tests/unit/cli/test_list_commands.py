@@ -450,3 +450,25 @@ def test_doctor_mends(daemon, pouch):
     assert result.code == 0
     assert result.out.endswith("2 checks: 2 ok.\n")
     assert daemon.only("POST", "/doctor").query == {"fix": "1"}
+
+
+@pytest.mark.parametrize(
+    ("members", "red"),
+    [
+        ({"Boot": "degraded"}, "systemd/degraded"),
+        ({"Boot": "running", "Status": "Up 1 second (unhealthy)"}, "Up 1 second (unhealthy)"),
+        ({"Boot": "", "Status": "Dead"}, "Dead"),
+        ({"Boot": "running", "Status": "Up 1 second (healthy)"}, ""),
+    ],
+)
+def test_what_somebody_should_look_at_is_red_where_colours_are_wanted(pouch, daemon, monkeypatch, members, red):
+    daemon.on("GET", "/containers/json", Reply(document=[container(**members)]))
+    plain = pouch("ps").out
+    assert "\x1b" not in plain
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    coloured = pouch("ps").out
+    assert coloured.count("\x1b[31m") == bool(red)
+    assert f"\x1b[31m{red}\x1b[0m" in coloured or not red
+    assert coloured.replace("\x1b[31m", "").replace("\x1b[0m", "") == plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert pouch("ps").out == plain

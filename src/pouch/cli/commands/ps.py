@@ -89,7 +89,15 @@ def fields(*, whole: bool) -> dict[str, tuple[str, Callable[[dict[str, Any]], An
 def listing(*, whole: bool, size: bool = False) -> table.Listing:
     """The list of containers. `size`: the table shows how much their files take."""
     shown = ("ID", "Image", "Command", "RunningFor", "Status", "Mode", "Ports", "Names")
-    return table.Listing(fields(whole=whole), (*shown, "Size") if size else shown, quiet="ID")
+    alarming = _alarming if command.colour_wanted() else None
+    return table.Listing(fields(whole=whole), (*shown, "Size") if size else shown, quiet="ID", alarming=alarming)
+
+
+def _alarming(name: str, text: str) -> bool:
+    """Whether somebody should look at it: what the health check says, what could not be removed, a machine whose units failed."""
+    if name == "Status":
+        return text.endswith("(unhealthy)") or text == "Dead"
+    return name == "Mode" and text.endswith("/degraded")
 
 
 def _size(one: dict[str, Any]) -> str:
