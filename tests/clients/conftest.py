@@ -1,6 +1,5 @@
 """Other people's clients against a pouchd of the session's own, on a host of namespaces.
 
-missing()       why no daemon can run here
 docker_client   the docker command of this machine, as there is a recording for its version; skips where there is none
 engine          the engine of a session, with the image `busybox`: a pouchd, or with POUCH_TEST_ENGINE=dockerd one of Docker's
 emptied         nothing but the image is in it when a test begins
@@ -12,53 +11,27 @@ import contextlib
 import os
 import pathlib
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import clients, hosts, kernel, leaks, packages
+from support import clients, hosts, leaks, packages, real
 from support.docker_session import dockerd, engines, player, record, recordings
-
-LONGEST_SECONDS = 180
-"""Of one test. One that hangs fails, and what it made is taken away."""
-
-
-def missing() -> str:
-    """Why no daemon can run here; "" where it can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    for program in ("crun", "conmon"):
-        if shutil.which(program) is None:
-            return f"needs {program} on PATH"
-    for probe in (kernel.static_busybox, kernel.overlay_mounts, kernel.writable_cgroups, kernel.network_namespaces):
-        if reason := probe():
-            return f"{probe.__name__}: {reason}"
-    return ""
 
 
 @pytest.fixture(scope="session")
 def can_run() -> None:
     """Skip where no daemon can run."""
-    if reason := missing():
+    if reason := real.missing():
         pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)
 def deadline() -> Iterator[None]:
     """End a test that hangs."""
-
-    def expired(number: int, frame: object) -> None:
-        raise AssertionError(f"the test did not end within {LONGEST_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, expired)
-    signal.alarm(LONGEST_SECONDS)
-    try:
+    with real.ended_in_time():
         yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -11,53 +11,25 @@ busybox_tar     path of a docker-archive with the image `busybox`
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 from support import daemon as daemons
-from support import hosts, images, kernel, leaks, machines
+from support import hosts, images, leaks, machines, real
 from support import rich as rich_images
-
-LONGEST_SECONDS = 180
-"""Of one test. One that hangs fails, and what it made is taken away."""
 
 
 @pytest.fixture(autouse=True)
 def deadline() -> Iterator[None]:
     """End a test that hangs."""
-
-    def expired(number: int, frame: object) -> None:
-        raise AssertionError(f"the test did not end within {LONGEST_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, expired)
-    signal.alarm(LONGEST_SECONDS)
-    try:
+    with real.ended_in_time():
         yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _missing() -> str:
-    """Why no daemon can run here; "" where it can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    for program in ("crun", "conmon"):
-        if shutil.which(program) is None:
-            return f"needs {program} on PATH"
-    for probe in (kernel.static_busybox, kernel.overlay_mounts, kernel.writable_cgroups, kernel.network_namespaces):
-        if reason := probe():
-            return f"{probe.__name__}: {reason}"
-    return ""
 
 
 @pytest.fixture(scope="session")
 def can_run() -> None:
     """Skip where no daemon can run."""
-    if reason := _missing():
+    if reason := real.missing():
         pytest.skip(reason)
 
 
