@@ -1,6 +1,6 @@
 """The description of the API (OpenAPI 3.1): the operations, and the documents that requests bring as JSON schemas of their structs.
 
-`GET /openapi.json` answers it; `scripts/make-docs` writes it to docs/reference/openapi.json.
+`GET /openapi.json` answers it, also to clients that make code or tests of it (tests/clients/test_schemathesis.py).
 """
 
 from __future__ import annotations
