@@ -79,10 +79,13 @@ async def _serve(configuration: config.Configuration) -> None:
     loop.add_signal_handler(signal.SIGHUP, _reload, servers)
     began = time.monotonic()
     settings = configuration.settings
+    passed = _passed_sockets(
+        configuration
+    )  # refused before the state is opened: a client may wait there, and systemd try again
     with _only_one(settings.root), _pid_file(configuration.pid_path()):
         async with engine.open_engine(settings) as opened:
             with contextlib.ExitStack() as sockets:
-                for bound in (sockets.enter_context(listener) for listener in _listeners(configuration)):
+                for bound in (sockets.enter_context(listener) for listener in _listeners(configuration, passed)):
                     terms = _terms(configuration) if bound.family != socket.AF_UNIX else None
                     servers.append(await http.serve(opened, bound, version=__version__, terms=terms))
                 for warning in settings.warnings:
@@ -152,18 +155,10 @@ def _pid_file(path: str) -> Iterator[None]:
 # -- sockets ----------------------------------------------------------------------------------------------------------
 
 
-def _listeners(configuration: config.Configuration) -> Iterator[contextlib.AbstractContextManager[socket.socket]]:
-    passed = _passed_sockets()
+def _listeners(
+    configuration: config.Configuration, passed: Sequence[socket.socket]
+) -> Iterator[contextlib.AbstractContextManager[socket.socket]]:
     if passed:
-        for given in passed:
-            if given.family != socket.AF_UNIX:
-                config_listen.check_tcp(
-                    "a socket passed by systemd", configuration.tls, insecure=configuration.insecure_tcp
-                )
-                if not configuration.tls.verify:
-                    log.warning(
-                        "a socket passed by systemd is TCP without client certificates: who reaches it is root here"
-                    )
         yield from passed
         return
     for address in configuration.addresses():
@@ -187,12 +182,19 @@ def _bound_tcp(address: config_listen.Address, *, tls: bool) -> Iterator[socket.
         raise errors.Unavailable(f"cannot listen on {address}: {error.strerror or error}") from None
 
 
-def _passed_sockets() -> list[socket.socket]:
-    """Sockets that systemd listens on for us (sd_listen_fds(3))."""
+def _passed_sockets(configuration: config.Configuration) -> list[socket.socket]:
+    """Sockets that systemd listens on for us (sd_listen_fds(3)). Raises InvalidInput for TCP that is open to everybody."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.get("LISTEN_FDS", "0"))
-    return [socket.socket(fileno=_FIRST_PASSED_FD + number) for number in range(count)]
+    passed = [socket.socket(fileno=_FIRST_PASSED_FD + number) for number in range(count)]
+    for given in passed:
+        if given.family == socket.AF_UNIX:
+            continue
+        config_listen.check_tcp("a socket passed by systemd", configuration.tls, insecure=configuration.insecure_tcp)
+        if not configuration.tls.verify:
+            log.warning("a socket passed by systemd is TCP without client certificates: who reaches it is root here")
+    return passed
 
 
 @contextlib.contextmanager
