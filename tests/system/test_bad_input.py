@@ -105,7 +105,6 @@ def test_a_body_that_is_too_large_is_refused(daemon):
         ("POST", f"{API}/images/create?fromImage=x&tag=%00", 400),
         ("POST", f"{API}/images/create?fromSrc=http://127.0.0.1:1/x.tar", 400),
         ("POST", f"{API}/images/create?fromSrc=-&repo=Nonsense", 400),
-        ("POST", f"{API}/images/nonesuch/push?tag=1", 404),
         ("POST", f"{API}/images/nonesuch/tag?repo=x", 404),
         ("POST", f"{API}/images/busybox/tag?repo=Nonsense", 400),
         ("POST", f"{API}/images/busybox/tag", 400),

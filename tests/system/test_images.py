@@ -182,8 +182,8 @@ def test_an_image_without_users_or_a_shell_runs(daemon, loaded):
     with open(images.BUSYBOX, "rb") as file:
         files = (images.file("busybox", file.read(), mode=0o755),)
     loaded(images.Picture(layers=[images.layer(*files)], config={"Cmd": ["/busybox", "id"]}, tags=("bare:1",)))
-    assert daemon.out("run", "--rm", "bare:1") == "uid=0 gid=0"
-    assert daemon.out("run", "--rm", "-u", "7:8", "bare:1") == "uid=7 gid=8"
+    assert daemon.out("run", "--rm", "bare:1") == "uid=0 gid=0 groups=0"
+    assert daemon.out("run", "--rm", "-u", "7:8", "bare:1") == "uid=7 gid=8 groups=8"
     done = daemon.pouch("run", "--rm", "-u", "name", "bare:1", check=False)
     assert (done.returncode, "unable to find user name" in done.stderr) == (125, True)
 
