@@ -1,14 +1,35 @@
-"""What `container`, `image`, `network`, `volume` and `system prune` share: asking the daemon, and saying what is gone."""
+"""What `container`, `image`, `network`, `volume` and `system prune` share: flags, the question, asking the daemon, saying what is gone."""
 
 from __future__ import annotations
 
-from pouch.cli import filters, units, waiting
+from pouch.cli import configuration, consent, filters, flags, units, waiting
+from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pouch.cli.client import Client
+
+
+def filter_flag(which: str) -> flags.Flag:
+    """The flag `--filter`. which: the filters there are."""
+    return flags.many("filter", help=f"Which of them ({which})", value="key=value", check=filters.check)
+
+
+FILTER = filter_flag("until=24h, label=KEY[=VALUE], label!=KEY")
+FORCE = flags.switch("force", "f", "Do not prompt for confirmation")
+
+
+def wanted(parsed: flags.Parsed) -> list[str]:
+    """The filters of the command line, and those of the configuration."""
+    return configuration.prune_filters(parsed.many("filter"))
+
+
+def ask(parsed: flags.Parsed, command: str, warning: str, chosen: Sequence[str]) -> None:
+    """Have it confirmed, unless `--force` is given. Raises CliError where it is not."""
+    if not parsed.on("force") and not consent.agreed(warning, chosen):
+        raise CliError(f"pouch: {command} has been cancelled")
 
 
 def containers(client: Client, wanted: Sequence[str]) -> int:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, configuration, consent, filters, flags, pruning
-from pouch.cli.errors import CliError
+from pouch.cli import command, flags, pruning
 
 WARNING = "This will remove all stopped containers."
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    wanted = configuration.prune_filters(parsed.many("filter"))
-    if not parsed.on("force") and not consent.agreed(WARNING, wanted):
-        raise CliError("pouch: container prune has been cancelled")
+    wanted = pruning.wanted(parsed)
+    pruning.ask(parsed, "container prune", WARNING, wanted)
     pruning.total(pruning.containers(context.client, wanted))
     return 0
 
@@ -21,13 +19,8 @@ COMMAND = command.Command(
     "Remove all stopped containers",
     _run,
     options=(
-        flags.many(
-            "filter",
-            help="Which of them (until=24h, label=KEY[=VALUE], label!=KEY)",
-            value="key=value",
-            check=filters.check,
-        ),
-        flags.switch("force", "f", "Do not prompt for confirmation"),
+        pruning.FILTER,
+        pruning.FORCE,
     ),
     at_most=0,
 )

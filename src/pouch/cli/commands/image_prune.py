@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, configuration, consent, filters, flags, pruning
-from pouch.cli.errors import CliError
+from pouch.cli import command, flags, pruning
 
 DANGLING = "This will remove all dangling images."
 UNUSED = "This will remove all images without at least one container associated to them."
@@ -11,9 +10,8 @@ UNUSED = "This will remove all images without at least one container associated 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     everything = parsed.on("all")
-    wanted = configuration.prune_filters(parsed.many("filter"))
-    if not parsed.on("force") and not consent.agreed(UNUSED if everything else DANGLING, wanted):
-        raise CliError("pouch: image prune has been cancelled")
+    wanted = pruning.wanted(parsed)
+    pruning.ask(parsed, "image prune", UNUSED if everything else DANGLING, wanted)
     pruning.total(pruning.images(context.client, wanted, everything=everything))
     return 0
 
@@ -24,13 +22,8 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.switch("all", "a", "Remove all unused images, not just dangling ones"),
-        flags.many(
-            "filter",
-            help="Which of them (until=24h, label=KEY[=VALUE], label!=KEY)",
-            value="key=value",
-            check=filters.check,
-        ),
-        flags.switch("force", "f", "Do not prompt for confirmation"),
+        pruning.FILTER,
+        pruning.FORCE,
     ),
     at_most=0,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, configuration, consent, filters, flags, pruning
+from pouch.cli import command, flags, pruning
 from pouch.cli.errors import CliError
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ UNUSED = "all images without at least one container associated to them"
 
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
-    wanted = configuration.prune_filters(parsed.many("filter"))
+    wanted = pruning.wanted(parsed)
     with_volumes, everything = parsed.on("volumes"), parsed.on("all")
     if with_volumes and any(one.startswith("until=") for one in wanted):
         raise CliError('pouch: the "until" filter is not supported with "--volumes"')
@@ -30,8 +30,7 @@ def _run(context: command.Context, parsed: flags.Parsed) -> int:
         steps.append((VOLUMES, lambda: pruning.volumes(client, wanted)))
     steps.append((UNUSED if everything else DANGLING, lambda: pruning.images(client, wanted, everything=everything)))
     warning = "This will remove:\n" + "".join(f"  - {what}\n" for what, _ in steps)
-    if not parsed.on("force") and not consent.agreed(warning, wanted):
-        raise CliError("pouch: system prune has been cancelled")
+    pruning.ask(parsed, "system prune", warning, wanted)
     pruning.total(sum(prune() for _, prune in steps))
     return 0
 
@@ -42,13 +41,8 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.switch("all", "a", "Remove all unused images, not just dangling ones"),
-        flags.many(
-            "filter",
-            help="Which of them (until=24h, label=KEY[=VALUE], label!=KEY)",
-            value="key=value",
-            check=filters.check,
-        ),
-        flags.switch("force", "f", "Do not prompt for confirmation"),
+        pruning.FILTER,
+        pruning.FORCE,
         flags.switch("volumes", help="Prune anonymous volumes, too"),
     ),
     at_most=0,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pouch.cli import command, configuration, consent, filters, flags, pruning
-from pouch.cli.errors import CliError
+from pouch.cli import command, flags, pruning
 
 ANONYMOUS = "This will remove anonymous local volumes not used by at least one container."
 ALL = "This will remove all local volumes not used by at least one container."
@@ -11,9 +10,8 @@ ALL = "This will remove all local volumes not used by at least one container."
 
 def _run(context: command.Context, parsed: flags.Parsed) -> int:
     everything = parsed.on("all")
-    wanted = configuration.prune_filters(parsed.many("filter"))
-    if not parsed.on("force") and not consent.agreed(ALL if everything else ANONYMOUS, wanted):
-        raise CliError("pouch: volume prune has been cancelled")
+    wanted = pruning.wanted(parsed)
+    pruning.ask(parsed, "volume prune", ALL if everything else ANONYMOUS, wanted)
     pruning.total(pruning.volumes(context.client, wanted, everything=everything))
     return 0
 
@@ -24,13 +22,8 @@ COMMAND = command.Command(
     _run,
     options=(
         flags.switch("all", "a", "Remove all unused volumes, not just anonymous ones"),
-        flags.many(
-            "filter",
-            help="Which of them (label=KEY[=VALUE], label!=KEY)",
-            value="key=value",
-            check=filters.check,
-        ),
-        flags.switch("force", "f", "Do not prompt for confirmation"),
+        pruning.filter_flag("label=KEY[=VALUE], label!=KEY"),
+        pruning.FORCE,
     ),
     at_most=0,
     notes="Volumes of plugins, and those that stand for something else (type, device), are left alone.",
