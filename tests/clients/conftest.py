@@ -44,10 +44,8 @@ def docker_client() -> str:
         if recordings.path(versions[-1]).exists():
             return program
     target = record.CACHE / "docker-cli"
-    record.CACHE.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(packages.Missing):
-        if not target.is_dir():
-            packages.fetch(dockerd.SUITES[0], ["docker-cli"], target)
+        packages.fetch(dockerd.SUITES[0], ["docker-cli"], target)
         versions.append(recordings.client_version(str(target / "usr/bin/docker")))
         if recordings.path(versions[-1]).exists():
             return str(target / "usr/bin/docker")
@@ -57,7 +55,6 @@ def docker_client() -> str:
 
 @contextlib.contextmanager
 def _dockerd(home: pathlib.Path) -> Iterator[player.Where]:
-    record.CACHE.mkdir(parents=True, exist_ok=True)
     programs = dockerd.fetched(record.CACHE)
     with engines.docker(programs, home, str(programs / "usr/bin/docker")) as where:
         yield where

@@ -75,10 +75,8 @@ def second() -> str:
     """The program of compose 2, taken out of a newer suite's package once. Skips where there is none."""
     target = record.CACHE / f"compose-{SUITE}"
     program = target / "usr/libexec/docker/cli-plugins/docker-compose"
-    record.CACHE.mkdir(parents=True, exist_ok=True)
     try:
-        if not target.is_dir():
-            packages.fetch(SUITE, ["docker-compose"], target)
+        packages.fetch(SUITE, ["docker-compose"], target)
         packages.run([str(program), "version"])
     except packages.Missing as reason:
         pytest.skip(f"no docker-compose 2: {reason}")

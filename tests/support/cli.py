@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -17,7 +18,7 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,24 @@ def fake_daemon() -> Iterator[FakeDaemon]:
 def command(daemon: FakeDaemon, *argv: str) -> list[str]:
     """The program as it is installed: an interpreter without site packages."""
     return [sys.executable, "-IS", "-c", LAUNCHER, "-H", daemon.host, *argv]
+
+
+@contextlib.asynccontextmanager
+async def piped(
+    argv: Sequence[str], environment: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program while it runs, with pipes; argv begins with what says where the daemon is."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-IS", "-c", LAUNCHER, *argv,
+        stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **(environment or {})},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 def run(daemon: FakeDaemon, *argv: str, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:

@@ -20,7 +20,9 @@ class Missing(Exception):
 
 
 def fetch(suite: str, names: Sequence[str], target: pathlib.Path) -> None:
-    """Download them and put all their files below one directory, which is made whole or not at all. Raises Missing."""
+    """Download them and put all their files below one directory, once; it is made whole or not at all. Raises Missing."""
+    if target.is_dir():
+        return
     home = target.with_name(f".{target.name}")
     shutil.rmtree(home, ignore_errors=True)
     for name in ("state/lists/partial", "cache/archives/partial", "packages", "files", "parts"):

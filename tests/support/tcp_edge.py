@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import socket
-import sys
 
 from support import cli, fake_engine
 
@@ -36,24 +33,8 @@ def tls_words(authority, pair):
     return ["--tlsverify", "--tlscacert", authority.certificate, "--tlscert", pair.certificate, "--tlskey", pair.key]
 
 
-@contextlib.asynccontextmanager
-async def program(*argv, environment=None):
-    """The program while it runs, with pipes."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-IS", "-c", cli.LAUNCHER, *argv,
-        stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **(environment or {})},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
 async def output(*argv, environment=None):
     """Run it to its end without stdin: exit code, stdout, stderr."""
-    async with program(*argv, environment=environment) as process:
+    async with cli.piped(argv, environment) as process:
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()

@@ -46,7 +46,6 @@ def main() -> int:
 
 
 def _record(home: pathlib.Path, image: str) -> None:
-    sessions.CACHE.mkdir(parents=True, exist_ok=True)
     programs = dockerd.fetched(sessions.CACHE)
     client = str(programs / "usr/bin/docker")
     with engines.docker(programs, home, client) as where:

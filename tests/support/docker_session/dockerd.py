@@ -40,8 +40,7 @@ def fetched(cache: pathlib.Path) -> pathlib.Path:
     for suite in SUITES:
         target = cache / f"docker-{suite}"
         try:
-            if not target.is_dir():
-                packages.fetch(suite, PACKAGES, target)
+            packages.fetch(suite, PACKAGES, target)
             _works(target)
         except Missing as reason:
             reasons.append(f"{suite}: {reason}")

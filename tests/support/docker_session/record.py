@@ -61,7 +61,6 @@ def main() -> int:
     for name in wanted.chapters:
         if name not in chapters.ALL:
             parser.error(f"no chapter {name}; there are {', '.join(chapters.ALL)}")
-    CACHE.mkdir(parents=True, exist_ok=True)
     try:
         programs = dockerd.fetched(CACHE)
         for client in wanted.client or clients_here(programs):

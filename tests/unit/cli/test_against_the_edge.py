@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 
 from support import cli, edge_client, fake_engine
@@ -12,23 +10,9 @@ from pouch.engine import views
 from pouch.spec import container, errors, event
 
 
-@contextlib.asynccontextmanager
-async def program(daemon, *argv):
+def program(daemon, *argv):
     """The program while it runs, with pipes."""
-    command = cli.command(_At(f"unix://{daemon.path}"), *argv)
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-class _At:
-    def __init__(self, host):
-        self.host = host
+    return cli.piped(["-H", f"unix://{daemon.path}", *argv])
 
 
 async def output(daemon, *argv):

@@ -115,8 +115,8 @@ def test_a_reader_of_its_errors_that_goes_away_is_no_traceback(daemon, pouch):
         assert err == b""
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_leaves_the_terminal_as_it_was(daemon, number, code):
+def shell_waits(daemon):
+    """An exec with a prompt, that says nothing more."""
     daemon.on("POST", "/containers/web/exec", Reply(201, {"Id": EXEC}))
     daemon.on("POST", f"/exec/{EXEC}/resize", Reply(200))
 
@@ -126,6 +126,11 @@ def test_a_signal_leaves_the_terminal_as_it_was(daemon, number, code):
             wire.read_all()
 
     daemon.on("POST", f"/exec/{EXEC}/start", Hijack(carry, RAW))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_the_terminal_as_it_was(daemon, number, code):
+    shell_waits(daemon)
     with cli.on_terminal(daemon, "exec", "-it", "web", "sh") as terminal:
         terminal.until(b"$ ")
         assert not terminal.local_flags() & termios.ECHO
@@ -135,15 +140,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(daemon, number, code):
 
 
 def test_a_new_size_of_the_window_is_told(daemon):
-    daemon.on("POST", "/containers/web/exec", Reply(201, {"Id": EXEC}))
-    daemon.on("POST", f"/exec/{EXEC}/resize", Reply(200))
-
-    def carry(wire):
-        wire.raw(b"$ ")
-        with contextlib.suppress(ConnectionError):
-            wire.read_all()
-
-    daemon.on("POST", f"/exec/{EXEC}/start", Hijack(carry, RAW))
+    shell_waits(daemon)
     with cli.on_terminal(daemon, "exec", "-it", "web", "sh", rows=20, columns=70) as terminal:
         terminal.until(b"$ ")
         daemon.wait_for("POST", f"/exec/{EXEC}/resize")

@@ -39,7 +39,7 @@ async def through(engine, argv, environment=None, size=1 << 20):
     """`run -i`: what is typed arrives whole, its end too, and what is said after that comes whole to stdout and stderr."""
     engine.containers.views = [fake_engine.container_view(config=OPEN_STDIN)]
     data = os.urandom(size)
-    async with tcp_edge.program(*argv, "run", "-i", "debian", "cat", environment=environment) as process:
+    async with cli.piped([*argv, "run", "-i", "debian", "cat"], environment) as process:
         process.stdin.write(data)
         process.stdin.close()
         await engine.reached("containers.start")

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 
 import pytest
+from support import engine
 
 from pouch.engine import equipment, shelf, statistics
 from pouch.engine import pools as thread_pools
@@ -77,24 +78,7 @@ class Containers:
 
 def one_container(*, running=True):
     run = records.Run(pid=1, pid_start=1, monitor_pid=1, monitor_start=1, runtime="crun", cgroups_path="/p/x", stop=())
-    record = records.Record(
-        id=ID,
-        name="web",
-        created="",
-        config=container.ContainerConfig(image="i"),
-        image_id="",
-        image_name="i",
-        layers=(),
-        entrypoint=(),
-        cmd=(),
-        env=(),
-        working_dir="/",
-        user="",
-        labels={},
-        stop_signal="",
-        runtime="crun",
-        run=run if running else None,
-    )
+    record = engine.record(id=ID, name="web", run=run if running else None)
     status = container.Status.RUNNING if running else container.Status.EXITED
     return shelf.Container(record.with_state(status=status))
 
