@@ -152,13 +152,13 @@ class Containers:
             self._life.interrupt(one, signals.KILL)
             await self._kill_now(one)
         async with one.lock:
-            await self._settled(one)
+            await one.settled()
             if not force:
                 _require_removable(one)
             await self._life.cancel_restart(one)
             if one.running and force:
                 await self._kill_now(one)
-                await self._settled(one)
+                await one.settled()
             _require_removable(one)
             if one.record.state.status is container.Status.REMOVING and not one.removed:
                 await one.add_waiter("removed")  # `--rm` is about it
@@ -168,11 +168,6 @@ class Containers:
     async def prune(self, filters: Mapping[str, builtins.list[str]]) -> tuple[builtins.list[str], int]:
         """See the facade."""
         return await self._pruning.containers(filters, self.remove)
-
-    async def _settled(self, one: shelf.Container) -> None:
-        """The end of a run that has ended is dealt with: what comes now does not get into the taking away."""
-        if not one.running and one.supervisor is not None:
-            await asyncio.wait((one.supervisor,))
 
     async def _kill_now(self, one: shelf.Container) -> None:
         """End it without waiting for the lock: a stop may be holding it, patiently."""
@@ -195,7 +190,7 @@ class Containers:
         one = self._shelf.get(ref)
         image = await self._images.template(wish.image)
         async with one.lock:
-            await self._settled(one)
+            await one.settled()
             self._require(one)
             upgrading.check(one.record)
             await self._finished(one)
@@ -230,7 +225,7 @@ class Containers:
             await self._start(one)
 
     async def _start(self, one: shelf.Container) -> None:
-        await self._settled(one)
+        await one.settled()
         await self._life.cancel_restart(one)
         self._require(one)
         await self._finished(one)
@@ -254,7 +249,7 @@ class Containers:
         if rich is not None and rich.init_script:
             self._life.interrupt(one, signals.TERM)
         async with one.lock:
-            await self._settled(one)
+            await one.settled()
             if await self._life.cancel_restart(one):
                 self._life.publish(one.record, "stop")
                 return
@@ -315,7 +310,7 @@ class Containers:
             raise errors.InvalidInput(f"cannot kill container: {ref}: {said}", hint=error.hint) from None
         if one.record.state.status is container.Status.RESTARTING:
             async with one.lock:
-                await self._settled(one)
+                await one.settled()
                 if await self._life.cancel_restart(one):
                     return
         run = one.record.run

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from pouch.engine import clock as clocks
 from pouch.engine import record as records
-from pouch.spec import event, network
+from pouch.spec import event, label, network
 
 KEPT = 1024
 WAITING = 4096
@@ -162,7 +162,7 @@ def _matches(one: event.Event, key: str, values: list[str]) -> bool:
         case "event":
             return any(one.action == value or one.action.startswith(f"{value}:") for value in values)
         case "label":
-            return all(has_label(one.attributes, value) for value in values)
+            return label.fit(one.attributes, values)
         case "scope":
             return "local" in values
         case "image":
@@ -181,9 +181,3 @@ def _untagged(name: str) -> str:
     bare = name.partition("@")[0]
     head, colon, tail = bare.rpartition(":")
     return head if colon and "/" not in tail else bare
-
-
-def has_label(attributes: Mapping[str, str], wanted: str) -> bool:
-    """Whether `key` or `key=value` is among them."""
-    name, equals, value = wanted.partition("=")
-    return name in attributes and (not equals or attributes[name] == value)

@@ -18,14 +18,13 @@ import stat as modes
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
-from pouch.engine import clock, events, mounts, progress, shelf, views, visitors, volumes
+from pouch.engine import clock, events, mounts, progress, shelf, usage, views, visitors, volumes
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.engine.specbuild import build
 from pouch.image import visiting
 from pouch.kernel import mount, namespace, process
 from pouch.spec import container, errors
-from pouch.store import measure
 
 log = logging.getLogger(__name__)
 
@@ -134,14 +133,8 @@ class Files:
     async def sizes(self, ref: str) -> tuple[int, int]:
         """See the facade."""
         one = self._shelf.get(ref)
-        written = await self._equipment.pools.long(self._written, one.id)
+        written = await self._equipment.pools.long(usage.size, self._equipment, one.id)
         return written, written + await self._equipment.pools.db(self._image_size, one.record.image_id)
-
-    def _written(self, id: str) -> int:
-        try:
-            return measure.used(self._equipment.snapshots.tree(id))
-        except (OSError, errors.PouchError):  # it is being removed
-            return 0
 
     def _image_size(self, image_id: str) -> int:
         try:
@@ -227,8 +220,7 @@ class Files:
     async def _standing(
         self, one: shelf.Container, errand: visiting.Errand, stack: contextlib.AsyncExitStack
     ) -> visiting.Visit:
-        if one.supervisor is not None:
-            await asyncio.wait((one.supervisor,))  # the end of its run is dealt with
+        await one.settled()
         record = one.record
         if one.removed or record.state.status is container.Status.REMOVING:
             raise errors.NotFound(f"No such container: {one.id}")

@@ -90,7 +90,7 @@ class Images:
         """See the facade."""
         wanted = dict(filters)
         dangling = all(_truth("dangling", text) for text in wanted.pop("dangling", []))
-        until = [since_epoch(text, self._equipment.clock.now_ns() / 1e9) for text in wanted.pop("until", [])]
+        until = [moment.seconds(text, self._equipment.clock.now_ns() / 1e9) for text in wanted.pop("until", [])]
         labels, without = wanted.pop("label", []), wanted.pop("label!", [])
         if wanted:
             raise errors.InvalidInput(f"invalid filter '{min(wanted)}'", hint="dangling, until, label, label!")
@@ -130,9 +130,6 @@ def _truth(key: str, text: str) -> bool:
     if text.lower() in ("0", "f", "false"):
         return False
     raise errors.InvalidInput(f"invalid filter '{key}={text}'", hint="true or false")
-
-
-since_epoch = moment.seconds
 
 
 def _listed(image: image_room.Summary) -> views.ImageView:

@@ -9,13 +9,13 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 
-from pouch.engine import clock, endpoints, events, images, network_plan, predefined, shelf, views, wiring
+from pouch.engine import clock, endpoints, events, network_plan, predefined, shelf, views, wiring
 from pouch.engine import equipment as tools
 from pouch.engine import record as records
 from pouch.network import files as network_files
 from pouch.network import firewall, policy
 from pouch.network import subnet as subnets
-from pouch.spec import container, errors, ids, network
+from pouch.spec import container, errors, ids, label, moment, network
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +138,14 @@ class Networks:
         if unknown:
             raise errors.InvalidInput(f"invalid filter '{min(unknown)}'", hint=", ".join(sorted(_FILTERS)))
         now = self._equipment.clock.now_ns()
-        until = min((images.since_epoch(text, now / 1e9) for text in filters.get("until", ())), default=now / 1e9)
+        until = min((moment.seconds(text, now / 1e9) for text in filters.get("until", ())), default=now / 1e9)
         limit = clock.rfc3339(int(until * 1e9))
         removed = []
         async with self._lock:
             used = {name for one in self._shelf for name in one.record.networks}
             for one in builtins.list(self._networks):
-                labels = one.config.labels
-                wanted = all(events.has_label(labels, text) for text in filters.get("label", ()))
-                unwanted = any(events.has_label(labels, text) for text in filters.get("label!", ()))
-                if one.predefined or one.name in used or one.created > limit or not wanted or unwanted:
+                wanted = label.fit(one.config.labels, filters.get("label", ()), filters.get("label!", ()))
+                if one.predefined or one.name in used or one.created > limit or not wanted:
                     continue
                 with contextlib.suppress(errors.Forbidden):  # somebody has just begun to use it
                     await self._remove(one)

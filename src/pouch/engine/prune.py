@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from pouch.engine import clock, events, images, shelf, usage
+from pouch.engine import clock, shelf, usage
 from pouch.engine import equipment as tools
-from pouch.spec import container, errors
+from pouch.spec import container, errors, label, moment
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Pruning:
         if not until:
             return ""
         now = self._equipment.clock.now_ns()
-        return clock.rfc3339(int(min(max(images.since_epoch(until[0], now / 1e9), 0) * 1e9, now)))
+        return clock.rfc3339(int(min(max(moment.seconds(until[0], now / 1e9), 0) * 1e9, now)))
 
 
 def _wanted(one: shelf.Container, filters: Mapping[str, Sequence[str]], limit: str) -> bool:
@@ -69,6 +69,4 @@ def _wanted(one: shelf.Container, filters: Mapping[str, Sequence[str]], limit: s
         return False
     if limit and record.created > limit:
         return False
-    if any(events.has_label(record.labels, text) for text in filters.get("label!", ())):
-        return False
-    return all(events.has_label(record.labels, text) for text in filters.get("label", ()))
+    return label.fit(record.labels, filters.get("label", ()), filters.get("label!", ()))

@@ -77,6 +77,11 @@ class Container:
         """Whether its processes are there, frozen or not."""
         return self.record.state.status in (container.Status.RUNNING, container.Status.PAUSED)
 
+    async def settled(self) -> None:
+        """The end of a run that has ended is dealt with: what comes now does not get into the taking away."""
+        if not self.running and self.supervisor is not None:
+            await asyncio.wait((self.supervisor,))
+
     def stop_watching_memory(self) -> None:
         """The run is over; idempotent."""
         if self.memory_watch is not None:

@@ -15,7 +15,6 @@ While it goes on the container keeps its addresses, and the images of both sides
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import logging
@@ -201,7 +200,7 @@ class Upgrades:
         """One that has ended by now, while its restart policy was kept from acting."""
         if one.running:
             return
-        await _settled(one)
+        await one.settled()
         record = one.record
         if record.state.status is container.Status.EXITED and restart.wanted(record, record.state.exit_code):
             await self._start(one)
@@ -230,7 +229,7 @@ class Upgrades:
         old = upgrade.former
         if old is not None:
             await self._stop(one, stop_timeout)
-            await _settled(one)
+            await one.settled()
             await equipment.pools.fs(aside.take_back, equipment.paths, one.id)
             await self._volumes.remove_anonymous(_with_only_new_mounts(one.record, old))
             # Still noted, without what to go back to: until it runs again, a daemon that is killed has to start it.
@@ -274,12 +273,6 @@ class Upgrades:
             yield
         finally:
             await pools.fs(stack.close)
-
-
-async def _settled(one: shelf.Container) -> None:
-    """The end of a run that has ended is dealt with."""
-    if not one.running and one.supervisor is not None:
-        await asyncio.wait((one.supervisor,))
 
 
 def is_ready(one: shelf.Container, seconds: float, *, degraded: bool) -> bool:

@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pouch.engine import equipment as tools
-from pouch.engine import events, mounts, shelf, turns, views
+from pouch.engine import mounts, shelf, turns, views
 from pouch.engine import record as records
-from pouch.spec import container, errors, pattern, volume
+from pouch.spec import container, errors, label, pattern, volume
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ def _predicate(filters: Mapping[str, list[str]]) -> Callable[[volume.Volume, Use
             (not dangling or (one.name not in used) in dangling)
             and (not drivers or one.driver in drivers)
             and (not names or any(each.search(one.name) for each in names))
-            and all(events.has_label(one.labels, text) for text in labels)
+            and label.fit(one.labels, labels)
         )
 
     return wanted
@@ -249,8 +249,7 @@ def _prunable(filters: Mapping[str, list[str]]) -> Callable[[volume.Volume], boo
             one.driver == volume.LOCAL
             and not one.options.keys() - {"size"}
             and (everything or one.anonymous)
-            and all(events.has_label(one.labels, text) for text in labels)
-            and not any(events.has_label(one.labels, text) for text in without)
+            and label.fit(one.labels, labels, without)
         )
 
     return wanted

@@ -17,7 +17,7 @@ from typing import Any
 from pouch.image import layers as layer_room
 from pouch.image import removal, repair
 from pouch.kernel import disk
-from pouch.spec import digest, errors, manifest, reference
+from pouch.spec import digest, errors, label, manifest, reference
 from pouch.store import content, db, gc, paths
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -302,9 +302,9 @@ class Images:
         gone: builtins.list[db.ImageRow] = []
         for row in self._database.images():
             own = json.loads(row.labels or "{}")
-            if (until is not None and seconds(row.created) > until) or not _has(own, labels):
+            if (until is not None and seconds(row.created) > until) or not label.fit(own, labels):
                 continue
-            if without and _has(own, without):
+            if without and label.fit(own, without):
                 continue
             if self._database.delete_image(row.id, tagged=not dangling):
                 gone.append(row)
@@ -440,12 +440,6 @@ short = removal.short
 def _familiar(names: Sequence[str], *, by_digest: bool) -> tuple[str, ...]:
     """The stored references by tag or by digest, each in its shortest spelling."""
     return tuple(familiar(name) for name in names if ("@" in name) is by_digest)
-
-
-def _has(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
-    """Whether all of `key` or `key=value` are there."""
-    pairs = (text.partition("=") for text in wanted)
-    return all(key in labels and (not equals or labels[key] == value) for key, equals, value in pairs)
 
 
 def _by_digest(parsed: reference.Reference) -> str:

@@ -329,11 +329,11 @@ def _request(errand: Errand, where: Running | Standing) -> tuple[dict[str, Any],
     return request, list(passed.values())
 
 
-def _ended(pidfd: int, seconds: float | None) -> bool:
+def _ended(pidfd: int, seconds: float) -> bool:
     """Wait for the end of a process: whether it came in time."""
     waiting = select.poll()
     waiting.register(pidfd, select.POLLIN)
-    return bool(waiting.poll(None if seconds is None else seconds * 1000))
+    return bool(waiting.poll(seconds * 1000))
 
 
 def _failure(said: dict[str, Any]) -> errors.PouchError:

@@ -9,7 +9,7 @@ from support import engine as values
 
 from pouch.engine import images, views
 from pouch.image import images as image_room
-from pouch.spec import errors
+from pouch.spec import errors, moment
 
 NOW = values.FakeClock().now_ns() / 1e9
 
@@ -31,13 +31,13 @@ NOW = values.FakeClock().now_ns() / 1e9
     ],
 )
 def test_times_are_read_as_durations_seconds_and_dates(text, expected):
-    assert images.since_epoch(text, NOW) == expected
+    assert moment.seconds(text, NOW) == expected
 
 
 @pytest.mark.parametrize("text", ["", "tomorrow", "h", "10x", "10m ", "1e5", "9" * 40, "2024-13-01", "-5m"])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(errors.InvalidInput, match="failed to parse value as time or duration"):
-        images.since_epoch(text, NOW)
+        moment.seconds(text, NOW)
 
 
 class Store:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from pouch.edge.http import ports, versions
 from pouch.engine import views
-from pouch.spec import errors, health, pattern
+from pouch.spec import errors, health, label, pattern
 
 Filters = dict[str, list[str]]
 Predicate = Callable[[views.ContainerView], bool]
@@ -34,15 +34,6 @@ def parse(text: str, known: frozenset[str]) -> Filters:
         if key not in known:
             raise errors.InvalidInput(f"invalid filter '{key}'", hint="known filters: " + ", ".join(sorted(known)))
     return {key: values for key, values in found.items() if values}
-
-
-def has_labels(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
-    """Whether all of `key` or `key=value` are there."""
-    for text in wanted:
-        key, equals, value = text.partition("=")
-        if key not in labels or (equals and labels[key] != value):
-            return False
-    return True
 
 
 def truth(wanted: Filters, key: str) -> bool | None:
@@ -87,10 +78,10 @@ def container_predicates(filters: Filters) -> list[Predicate]:
         tests.append(_by_name(wanted))
     if wanted := filters.get("label"):
         labels = wanted
-        tests.append(lambda view: has_labels(view.labels, labels))
+        tests.append(lambda view: label.fit(view.labels, labels))
     if wanted := filters.get("annotation"):
         annotations = wanted
-        tests.append(lambda view: has_labels(view.config.annotations, annotations))
+        tests.append(lambda view: label.fit(view.config.annotations, annotations))
     if wanted := filters.get("status"):
         tests.append(_by_status(wanted))
     if wanted := filters.get("exited"):

@@ -22,7 +22,7 @@ from pouch.edge.http import (
 from pouch.edge.http.message import Answer, Reply, Request, Route
 from pouch.engine import facade as engine
 from pouch.engine import views
-from pouch.spec import errors, moment
+from pouch.spec import errors, label, moment
 
 _FILTERS = frozenset(("reference", "dangling", "label", "before", "since", "until"))
 _PRUNE_FILTERS = frozenset(("dangling", "until", "label", "label!"))
@@ -171,7 +171,7 @@ def _matches(view: views.ImageView, wanted: filters.Filters) -> bool:
     dangling = filters.truth(wanted, "dangling")
     if dangling is not None and dangling is bool(view.tags):
         return False
-    return filters.has_labels(image_documents.labels(view) or {}, wanted.get("label", ()))
+    return label.fit(image_documents.labels(view) or {}, wanted.get("label", ()))
 
 
 def _of_references(view: views.ImageView, patterns: Sequence[str]) -> views.ImageView | None:

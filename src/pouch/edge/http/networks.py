@@ -9,7 +9,7 @@ from pouch.edge.http.message import NO_CONTENT, Answer, Reply, Request, Route
 from pouch.edge.http.schema import network as schema
 from pouch.engine import facade as engine
 from pouch.engine import views
-from pouch.spec import errors, network, pattern
+from pouch.spec import errors, label, network, pattern
 
 Document = dict[str, object]
 _Test = Callable[[network.Network], bool]
@@ -170,7 +170,7 @@ def network_predicates(wanted: filters.Filters) -> list[_Test]:
     if values := wanted.get("scope"):
         tests.append(lambda one, here=_LOCAL in values: here)  # type: ignore[misc]
     if values := wanted.get("label"):
-        tests.append(lambda one, labels=values: filters.has_labels(one.config.labels, labels))  # type: ignore[misc]
+        tests.append(lambda one, labels=values: label.fit(one.config.labels, labels))  # type: ignore[misc]
     if values := wanted.get("type"):
         for value in values:
             if value not in _TYPES:
