@@ -13,7 +13,7 @@ from support.docker_session import player
 
 aiodocker = pytest.importorskip("aiodocker", reason="aiodocker is not installed (pip install aiodocker)")
 
-LONG = {"Image": "busybox", "Cmd": ["sleep", "9999"]}
+LONG = {"Image": "busybox", "Cmd": ["sleep", "9999"], "StopSignal": "SIGKILL"}  # as PID 1 it takes no TERM
 SECONDS = 30.0
 
 

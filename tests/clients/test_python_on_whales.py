@@ -30,7 +30,16 @@ def test_run_and_its_failure(docker):
 
 
 def test_a_containers_life(docker):
-    one = docker.run("busybox", LONG, detach=True, name="life", labels={"l": "1"}, envs={"A": "1"}, hostname="h")
+    one = docker.run(
+        "busybox",
+        LONG,
+        detach=True,
+        name="life",
+        labels={"l": "1"},
+        envs={"A": "1"},
+        hostname="h",
+        stop_signal="SIGKILL",
+    )
     assert (one.name, one.state.running, one.config.labels["l"], one.config.hostname) == ("life", True, "1", "h")
     assert docker.ps() == [one]
     assert docker.ps(filters={"label": "l=1"}) == [one]
